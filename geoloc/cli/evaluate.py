@@ -1,0 +1,55 @@
+"""`geoloc evaluate`: score a trained model on its test splits, or on any shards."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="score a trained model",
+        description="Predict a place for every image of the test splits, against each gallery, "
+        "and write predictions.parquet, report.json and report.md into RUN/evaluation/.",
+    )
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="a run's folder")
+    parser.add_argument(
+        "--data",
+        action="append",
+        metavar="SHARDS",
+        help="shards to evaluate on instead of the run's own splits (NAME=SHARDS names the split)",
+    )
+    parser.add_argument(
+        "--gallery",
+        action="append",
+        metavar="NAME|FOLDER",
+        help="training-places, even-land, or a gallery's folder (default: the first two)",
+    )
+    parser.add_argument(
+        "--protocol", action="append", help="osv5m-official, osv5m-clean or geoclip (default: all)"
+    )
+    parser.add_argument("--out", type=Path, help="folder of the results (default: RUN/evaluation)")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--workers", type=int, help="decoding processes (default: as in training)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print the table."""
+    from geoloc.experiment.evaluate_run import EvaluationRequest, evaluate_run
+
+    request = EvaluationRequest(
+        run_folder=args.run_folder,
+        data=tuple(args.data or ()),
+        galleries=tuple(args.gallery or ()),
+        protocols=tuple(args.protocol or ()),
+        out=args.out,
+        workers=args.workers,
+    )
+    result = evaluate_run(request, say=lambda line: print(line, file=sys.stderr, flush=True))
+    print(result.to_json() if args.format == "json" else result.to_text())
+    return 0

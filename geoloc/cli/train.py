@@ -1,0 +1,35 @@
+"""`geoloc train`: train what a configuration describes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "train",
+        help="train a model",
+        description="Train what CONFIG describes. Keys are changed by section.key=value; "
+        "`geoloc config CONFIG` prints them all.",
+    )
+    parser.add_argument("config", type=Path, help="an experiment's YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. resume=auto")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 when finished, 128 + signal when a signal stopped it after saving."""
+    from geoloc.experiment.loading import load_config
+    from geoloc.experiment.train_run import train_run
+
+    config = load_config(args.config, args.overrides)
+    outcome = train_run(config, say=lambda line: print(line, file=sys.stderr, flush=True))
+    if outcome.interrupted_by is not None:
+        print(f"geoloc: stopped by a signal; go on with resume=auto ({config.run_dir})")
+        return 128 + outcome.interrupted_by
+    print(outcome.summary)
+    return 0

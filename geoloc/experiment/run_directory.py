@@ -1,0 +1,179 @@
+"""The folder of one run: what it was asked to do, with what, and whether it has finished."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+from geoloc._version import __version__
+from geoloc.errors import ConfigError, DataError
+from geoloc.experiment.loading import config_from_tree, config_hash, config_tree, config_yaml
+from geoloc.experiment.schema import ExperimentConfig
+
+SCHEMA_VERSION = 1
+_RECORDED_PACKAGES = ("torch", "timm", "open_clip_torch", "webdataset", "numpy", "pandas")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDirectory:
+    """A run's folder and the names of what lies in it."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """Folder of the model that queries and evaluations use."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints that training resumes from."""
+        return self.path / "checkpoints"
+
+    @property
+    def galleries(self) -> Path:
+        """Folder of the encoded galleries, one folder each."""
+        return self.path / "galleries"
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder of predictions and reports, one folder for each split and gallery."""
+        return self.path / "evaluation"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def record(self) -> Path:
+        """`run.json`: provenance and state."""
+        return self.path / "run.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ended and the model was written."""
+        return self.record.is_file() and bool(self.read_record().get("finished"))
+
+    def read_record(self) -> dict[str, Any]:
+        """The content of `run.json`.
+
+        Raises:
+            DataError: the folder is not a run's, or its record is damaged.
+        """
+        try:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+        except OSError:
+            raise DataError(f"{self.path} is not a run: it has no run.json") from None
+        except ValueError:
+            raise DataError(f"{self.record} is damaged: it is not JSON") from None
+        return cast("dict[str, Any]", record)
+
+    def update_record(self, values: Mapping[str, Any]) -> None:
+        """Change keys of `run.json`, atomically."""
+        record = self.read_record() if self.record.is_file() else {}
+        write_text_atomically(self.record, json.dumps({**record, **values}, indent=2) + "\n")
+
+    def config(self) -> ExperimentConfig:
+        """The configuration the run was started with.
+
+        Raises:
+            DataError: there is none.
+        """
+        path = self.path / "config.json"
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise DataError(f"{self.path} is not a run: it has no readable config.json") from None
+        return config_from_tree(tree, where=str(path))
+
+
+def open_run(config: ExperimentConfig) -> RunDirectory:
+    """Start the run's folder, or go on in it when `resume` is auto.
+
+    Raises:
+        ConfigError: the folder holds a run already and may not be resumed, or holds another one.
+    """
+    run = RunDirectory(path=config.run_dir)
+    if run.record.is_file():
+        if config.resume == "never":
+            raise ConfigError(
+                f"{run.path} holds a run already: choose another run_dir, or go on with resume=auto"
+            )
+        _refuse_other_experiment(run, config)
+        return run
+    for folder in (run.path, run.checkpoints):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(run.path / "config.yaml", config_yaml(config))
+    write_text_atomically(
+        run.path / "config.json", json.dumps(config_tree(config), indent=2) + "\n"
+    )
+    run.update_record({**_provenance(config), "finished": False})
+    return run
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write beside, flush to disk, rename: a reader sees the old text or the new, never half."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _refuse_other_experiment(run: RunDirectory, config: ExperimentConfig) -> None:
+    before = run.config()
+    if config_hash(before) == config_hash(config):
+        return
+    old, new = _flat(config_tree(before)), _flat(config_tree(config))
+    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    named = ", ".join(key for key in changed if key not in {"run_dir", "resume"})
+    raise ConfigError(
+        f"{run.path} holds a run with other settings ({named}): a resumed run must not change "
+        "them; choose another run_dir"
+    )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(cast("dict[str, Any]", value), f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _provenance(config: ExperimentConfig) -> dict[str, Any]:
+    versions: dict[str, str] = {"python": platform.python_version(), "geoloc": __version__}
+    for package in _RECORDED_PACKAGES:
+        versions[package] = metadata.version(package)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config_hash": config_hash(config),
+        "seed": config.seed,
+        "commit": _commit(),
+        "versions": versions,
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that geoloc runs from; None where it was installed as a wheel."""
+    source = Path(__file__).parent
+    command = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

@@ -1,0 +1,193 @@
+"""Every key that an experiment may have, with its unit and its default; defaults live only here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """Strict, frozen, and closed: a key that nobody reads is an error, not a silence."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class EarthTilesSection(Section):
+    """Blue Marble tiles to cut when the data folder is not there yet (see data/earth_tiles.py)."""
+
+    tile_km: Positive = 384.0
+    pixels: Count = 96
+    train: Count = 8000
+    validation: Count = 500
+    test_easy: Count = 1000
+    test_block: Count = 1000
+    block_deg: Positive = 10.0
+    block_share: Share = 0.15
+    seed: int = 0
+    image: Path | None = None
+
+
+class AugmentationSection(Section):
+    """Random views in training; the default leaves the image as it will be seen at query time."""
+
+    min_crop_scale: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    flip_probability: Share = 0.0
+    brightness: Annotated[float, Field(ge=0.0)] = 0.0
+    contrast: Annotated[float, Field(ge=0.0)] = 0.0
+    saturation: Annotated[float, Field(ge=0.0)] = 0.0
+    hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    jitter_probability: Share = 0.0
+    grayscale_probability: Share = 0.0
+
+
+class DataSection(Section):
+    """Where the samples are and how they are read.
+
+    `train`, `validation` and the values of `tests` are a folder of shards, one tar, or a brace URL.
+    `tests` is a mapping from the name of a split to its shards.
+    """
+
+    train: str
+    validation: str | None = None
+    tests: dict[str, str] = Field(default_factory=dict)
+    make_earth_tiles: Path | None = None
+    earth_tiles: EarthTilesSection = EarthTilesSection()
+    batch_size: Count = 512
+    workers: CountOrZero = 2
+    shuffle_buffer: CountOrZero = 2000
+    max_lost_share: Share = 0.01
+    augmentation: AugmentationSection = AugmentationSection()
+    cache_features: bool = False
+    cache_folder: Path | None = None
+
+
+class ImageEncoderSection(Section):
+    """The image tower.
+
+    `kind`: open_clip, timm, or conv (small, trained from scratch). `weights`: null (random), a
+    hub's tag (openai, imagenet), a local file, or package:efficientnet-lite0. `image_size`: side in
+    pixels, null for the tower's own. `width`: channels of the first stage of conv.
+    """
+
+    kind: Literal["open_clip", "timm", "conv"] = "open_clip"
+    name: str = "ViT-L-14-quickgelu"
+    weights: str | None = "openai"
+    image_size: Count | None = None
+    width: Count = 32
+
+
+class LocationEncoderSection(Section):
+    """GeoCLIP's location tower: one branch a sigma, each of `features` random Fourier features."""
+
+    sigmas: tuple[Positive, ...] = (1.0, 16.0, 256.0)
+    hidden: Count = 1024
+    features: Count = 256
+    weights: Path | None = None
+
+
+class ModelSection(Section):
+    """The dual encoder."""
+
+    image_encoder: ImageEncoderSection = ImageEncoderSection()
+    location_encoder: LocationEncoderSection = LocationEncoderSection()
+    embedding_dim: Count = 512
+    head_hidden: Count = 768
+    init_temperature: Positive = 0.07
+    frozen_backbone: bool = True
+
+
+class NegativesSection(Section):
+    """Whom an image is compared with, and the rule that judges each pair.
+
+    `queue`: places of earlier batches kept as further candidates. `batch_noise_m`, `queue_noise_m`:
+    standard deviation, in metres along each axis, of the noise on the candidates' places.
+    """
+
+    rule: Literal["all"] = "all"
+    queue: CountOrZero = 4096
+    batch_noise_m: Annotated[float, Field(ge=0.0)] = 150.0
+    queue_noise_m: Annotated[float, Field(ge=0.0)] = 1000.0
+
+
+class OptimizerSection(Section):
+    """Adam or AdamW, with a decay by epoch or a cosine by step."""
+
+    kind: Literal["adam", "adamw"] = "adam"
+    learning_rate: Positive = 3e-5
+    backbone_learning_rate: Positive | None = None
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-6
+    schedule: Literal["exponential", "cosine", "constant"] = "exponential"
+    decay_per_epoch: Annotated[float, Field(gt=0.0, le=1.0)] = 0.87
+    warmup_steps: CountOrZero = 0
+    clip_norm: Positive | None = None
+
+
+class TrainingSection(Section):
+    """How long, how precisely, and what is kept on the way.
+
+    `device`: auto takes the first GPU, else the CPU. `precision`: auto is bf16 on a GPU, fp32 on a
+    CPU. `threads`: arithmetic threads on the CPU, null for all.
+    """
+
+    epochs: Count = 10
+    direction: Literal["image_to_place", "symmetric"] = "image_to_place"
+    accumulate: Count = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: Count | None = None
+    log_every_steps: Count = 10
+    checkpoint_every_steps: Count | None = None
+    keep_checkpoints: Count = 2
+    validate_every_epochs: Count = 1
+    best_metric: str = "median_km"
+    max_bad_steps: CountOrZero = 10
+    wandb_project: str | None = None
+
+
+class EvaluationSection(Section):
+    """What a report measures, and against which places."""
+
+    protocols: tuple[Literal["osv5m-official", "osv5m-clean", "geoclip"], ...] = (
+        "osv5m-official",
+        "osv5m-clean",
+        "geoclip",
+    )
+    gallery_places: Count = 500_000
+    even_land_places: Count = 30_000
+    top_k: Count = 5
+    batch_size: Count = 256
+
+
+class ExperimentConfig(Section):
+    """One experiment, whole."""
+
+    name: str
+    run_dir: Path
+    seed: int = 0
+    resume: Literal["never", "auto"] = "never"
+    data: DataSection
+    model: ModelSection = ModelSection()
+    negatives: NegativesSection = NegativesSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    training: TrainingSection = TrainingSection()
+    evaluation: EvaluationSection = EvaluationSection()
+
+    @model_validator(mode="after")
+    def _agree(self) -> ExperimentConfig:
+        if self.data.cache_features and not self.model.frozen_backbone:
+            raise ValueError(
+                "data.cache_features needs model.frozen_backbone=true: features of a backbone "
+                "that is being trained cannot be cached"
+            )
+        if self.data.cache_features and self.data.augmentation != AugmentationSection():
+            raise ValueError(
+                "data.cache_features holds one view of each image: leave data.augmentation out"
+            )
+        return self

@@ -1,0 +1,49 @@
+"""PairEvidence and PairFlags: the seam between what is seen of a pair and what the loss does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairEvidence:
+    """What is known of each (query, candidate) pair before a verdict.
+
+    Attributes:
+        lag_km: great-circle distance between the clean places of query and candidate, in km.
+        own: True where the candidate is the query's own place (the positive of plain GeoCLIP).
+        observed: dissimilarity of the two images' features; None without a feature to compare.
+        expected: what the semivariogram expects at that lag; None before the first fit.
+    """
+
+    lag_km: Float[Tensor, "query candidate"]
+    own: Bool[Tensor, "query candidate"]
+    observed: Float[Tensor, "query candidate"] | None = None
+    expected: Float[Tensor, "query candidate"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairFlags:
+    """The verdict on each pair, all that a loss may read besides the logits.
+
+    A pair in neither mask is ignored. `weight` multiplies the pair's term inside the sum of
+    exponentials (its logarithm is added to the logit), so a weight above one always makes a
+    negative count more, whatever the sign of its cosine.
+    """
+
+    positive: Bool[Tensor, "query candidate"]
+    negative: Bool[Tensor, "query candidate"]
+    weight: Float[Tensor, "query candidate"]
+
+    def check(self) -> None:
+        """Raise ValueError unless the verdict is consistent (reads the device: for tests)."""
+        if bool((self.positive & self.negative).any()):
+            raise ValueError("a pair is flagged both positive and negative")
+        if not bool(self.positive.any(dim=1).all()):
+            raise ValueError("a query has no positive")
+        if not bool((torch.isfinite(self.weight) & (self.weight >= 0)).all()):
+            raise ValueError("a weight is negative or not finite")

@@ -1,0 +1,84 @@
+"""The house rules that no linter knows: lengths, names, closed tops, true configs."""
+
+import ast
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geoloc.experiment.loading import config_tree, load_config
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "geoloc").rglob("*.py"))
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+MEANINGLESS = {"utils", "util", "misc", "helpers", "common", "base", "manager"}
+
+
+def functions(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_lengths_and_names(path):
+    assert len(path.read_text().splitlines()) <= 300
+    assert path.stem not in MEANINGLESS
+    for function in functions(path):
+        lines = function.end_lineno - function.lineno + 1
+        assert lines <= 60, f"{function.name} has {lines} lines"
+        positional = [a for a in function.args.args if a.arg not in {"self", "cls"}]
+        assert len(positional) <= 4, f"{function.name} takes {len(positional)} positional arguments"
+
+
+def test_entry_scripts_only_call_the_command_line():
+    for name in ("train.py", "eval.py"):
+        assert len((ROOT / name).read_text().splitlines()) <= 12
+
+
+def test_top_level_holds_only_what_it_should():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    top = {Path(name).parts[0] for name in listed}
+    assert {name for name in top if name.endswith(".py")} <= {"train.py", "eval.py"}
+
+
+def test_one_owner_of_the_earth_radius():
+    owners = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in {6371, 6371.0, 6378.137, 6371.0088}
+    }
+    assert owners <= {"geoloc/geodesy/distance.py"}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_config_loads_and_reads_back_equal(path, tmp_path):
+    import yaml
+
+    config = load_config(path)
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(yaml.safe_dump(config_tree(config)))
+    assert load_config(resolved) == config
+
+
+def test_licences_of_dependencies_allow_mit():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    required = setup["options"]["install_requires"].lower()
+    for copyleft in ("gstools", "eofs", "geoclip", "basemap"):
+        assert copyleft not in required
+
+
+def test_light_rooms_import_light():
+    code = (
+        "import sys, geoloc, geoloc.geodesy, geoloc.cli; "
+        "heavy = {'timm', 'open_clip', 'faiss', 'geopandas', 'matplotlib', 'torchvision'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
