@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from geoloc.cli.command import Commands
 
 
-def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+def add_parser(commands: Commands) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser("config", help="print a resolved configuration")
     parser.add_argument("config", type=Path, help="an experiment's YAML file")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Any
+
+from geoloc.cli.command import Commands, say
 
 
-def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+def add_parser(commands: Commands) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "evaluate",
@@ -50,6 +50,6 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         workers=args.workers,
     )
-    result = evaluate_run(request, say=lambda line: print(line, file=sys.stderr, flush=True))
+    result = evaluate_run(request, say=say)
     print(result.to_json() if args.format == "json" else result.to_text())
     return 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Any
+
+from geoloc.cli.command import Commands, say
 
 
-def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+def add_parser(commands: Commands) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "train",
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from geoloc.experiment.train_run import train_run
 
     config = load_config(args.config, args.overrides)
-    outcome = train_run(config, say=lambda line: print(line, file=sys.stderr, flush=True))
+    outcome = train_run(config, say=say)
     if outcome.interrupted_by is not None:
         print(f"geoloc: stopped by a signal; go on with resume=auto ({config.run_dir})")
         return 128 + outcome.interrupted_by

@@ -117,15 +117,19 @@ class NegativesSection(Section):
 
 
 class OptimizerSection(Section):
-    """Adam or AdamW, with a decay by epoch or a cosine by step."""
+    """Adam or AdamW, with a decay by epoch or a cosine by step.
 
-    kind: Literal["adam", "adamw"] = "adam"
+    A backbone that is trained learns at `backbone_factor` times `learning_rate`.
+    """
+
+    name: Literal["adam", "adamw"] = "adam"
     learning_rate: Positive = 3e-5
-    backbone_learning_rate: Positive | None = None
+    backbone_factor: Annotated[float, Field(ge=0.0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-6
     schedule: Literal["exponential", "cosine", "constant"] = "exponential"
     decay_per_epoch: Annotated[float, Field(gt=0.0, le=1.0)] = 0.87
     warmup_steps: CountOrZero = 0
+    final_factor: Share = 0.0
     clip_norm: Positive | None = None
 
 

@@ -1,0 +1,281 @@
+"""FeatureCache: features of a frozen backbone, computed once and read at random from disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from pyarrow import parquet
+from torch import Tensor
+
+from geoloc.batch import GeoBatch
+from geoloc.data.feature_files import FEATURES, SAMPLES, FeatureWriter, read_meta, sha256_of, sync
+from geoloc.errors import DataError, MismatchError
+
+
+class FeatureCache:
+    """Features, places and labels of samples, by row; `open` and `build` make one.
+
+    The features stay on disk (memory-mapped) and only the rows asked for are read.
+
+    Args:
+        features: one row a sample.
+        samples: an Arrow table with key, lat_deg, lon_deg and label (JSON) of each row.
+        fingerprint: what the features were computed from.
+
+    Attributes:
+        fingerprint: what the features were computed from, by name (backbone, preset, source).
+        latlon_deg: places of all rows in degrees, float64.
+    """
+
+    def __init__(
+        self,
+        features: NDArray[Any],
+        samples: Any,
+        fingerprint: Mapping[str, str],
+    ) -> None:
+        self._features = features
+        self._keys: pa.Array = samples.column("key").combine_chunks()
+        self._labels: pa.Array = samples.column("label").combine_chunks()
+        self.fingerprint = dict(fingerprint)
+        self.latlon_deg: Float[np.ndarray, "sample 2"] = np.stack(
+            [samples.column("lat_deg").to_numpy(), samples.column("lon_deg").to_numpy()], axis=1
+        )
+
+    def __len__(self) -> int:
+        return int(self._features.shape[0])
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of a feature."""
+        return int(self._features.shape[1])
+
+    def batch(self, rows: Int64[np.ndarray, " row"], *, labels: bool = True) -> GeoBatch:
+        """The samples of these rows, features in float32.
+
+        Args:
+            rows: which, in any order.
+            labels: whether to read what the data set says of them; training has no need to.
+        """
+        index = pa.array(rows)
+        texts = self._labels.take(index).to_pylist() if labels else []
+        return GeoBatch(
+            key=tuple(self._keys.take(index).to_pylist()),
+            latlon_deg=torch.from_numpy(self.latlon_deg[rows]),
+            feature=torch.from_numpy(self._features[rows].astype(np.float32)),
+            label=tuple(json.loads(text) for text in texts),
+        )
+
+    @classmethod
+    def open(
+        cls, folder: Path, *, fingerprint: Mapping[str, str] | None = None, verify: bool = False
+    ) -> FeatureCache:
+        """Open a complete cache.
+
+        Args:
+            folder: where it lies.
+            fingerprint: what the features must have been computed from; None accepts any.
+            verify: also hash the features, which reads them all; the rest is always hashed.
+
+        Raises:
+            DataError: there is no cache, or it is incomplete or damaged.
+            MismatchError: its features were computed from something else.
+        """
+        meta = read_meta(folder)
+        _refuse_mismatch(folder, meta["fingerprint"], fingerprint)
+        for name, entry in meta["files"].items():
+            path = folder / name
+            if not path.is_file() or path.stat().st_size != entry["bytes"]:
+                raise DataError(f"{path} is missing or cut short: delete {folder}, build it again")
+            if (verify or name != FEATURES) and sha256_of(path) != entry["sha256"]:
+                raise DataError(f"{path} is damaged (sha256): delete {folder}, build it again")
+        features = np.load(folder / FEATURES, mmap_mode="r")
+        samples = parquet.read_table(folder / SAMPLES)
+        if features.shape[0] != samples.num_rows:
+            raise DataError(
+                f"{folder} has {features.shape[0]} features, {samples.num_rows} samples"
+            )
+        return cls(features, samples, meta["fingerprint"])
+
+    @classmethod
+    def build(
+        cls,
+        folder: Path,
+        batches: Iterable[GeoBatch],
+        encode: Callable[[Tensor], Tensor],
+        *,
+        fingerprint: Mapping[str, str],
+        dtype: Literal["float16", "float32"] = "float16",
+        progress: Callable[[int], None] | None = None,
+    ) -> FeatureCache:
+        """Encode every sample and put the cache into place, whole or not at all.
+
+        It is written beside and renamed at the end; what an interrupted build left is redone.
+
+        Args:
+            folder: where the cache is to lie; must not exist yet.
+            batches: each sample once, with images.
+            encode: images to features, one row each.
+            fingerprint: what the features depend on, by name (backbone, preset, source).
+            dtype: of the features on disk.
+            progress: told how many samples are done, after each batch.
+
+        Raises:
+            DataError: a complete cache stands there, there is no sample, a key comes twice, or a
+                feature is not finite in `dtype`.
+        """
+        if folder.exists():
+            raise DataError(f"{folder} exists: open it, or delete it to build it again")
+        beside = folder.with_name(f".{folder.name}.building")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        with FeatureWriter(beside, np.dtype(dtype)) as writer:
+            for batch in batches:
+                writer.add(batch, _encode(batch, encode))
+                if progress is not None:
+                    progress(writer.count)
+            writer.finish(fingerprint)
+        beside.rename(folder)
+        sync(folder.parent)
+        return cls.open(folder, fingerprint=fingerprint)
+
+    @classmethod
+    def open_or_build(
+        cls,
+        folder: Path,
+        batches: Callable[[], Iterable[GeoBatch]],
+        encode: Callable[[Tensor], Tensor],
+        *,
+        fingerprint: Mapping[str, str],
+        dtype: Literal["float16", "float32"] = "float16",
+        progress: Callable[[int], None] | None = None,
+    ) -> FeatureCache:
+        """`open` where there is a cache, else `build`; `batches` is called only to build.
+
+        Raises:
+            DataError: as `open` and `build`.
+            MismatchError: the cache was computed from something else.
+        """
+        if folder.exists():
+            return cls.open(folder, fingerprint=fingerprint)
+        return cls.build(
+            folder, batches(), encode, fingerprint=fingerprint, dtype=dtype, progress=progress
+        )
+
+
+class FeatureBatches:
+    """Batches of a cache by random access: every sample once an epoch, the last batch may be short.
+
+    The order depends on (seed, epoch) alone.
+
+    Args:
+        cache: where the samples are.
+        batch_size: samples a batch.
+        seed: of the order.
+        shuffle: False gives the order of the cache in every epoch.
+        labels: whether batches carry labels.
+    """
+
+    def __init__(
+        self,
+        cache: FeatureCache,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        labels: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise DataError(f"a batch holds at least 1 sample, not {batch_size}")
+        self._cache = cache
+        self._batch_size = batch_size
+        self._seed = seed
+        self._shuffle = shuffle
+        self._labels = labels
+        self._epoch = 0
+        self._done = 0
+        self._resume: int | None = None
+
+    @property
+    def sample_count(self) -> int:
+        """Samples in one epoch."""
+        return len(self._cache)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one epoch."""
+        return -(-len(self._cache) // self._batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[GeoBatch]:
+        """One pass; after `restore` the rest of the pass.
+
+        Raises:
+            MismatchError: the restored position is of another epoch.
+        """
+        start, self._resume = self._resume, None
+        if start is not None and epoch != self._epoch:
+            raise MismatchError(f"the position is of epoch {self._epoch}, not of epoch {epoch}")
+        return self._pass(epoch, start or 0)
+
+    def _pass(self, epoch: int, start: int) -> Iterator[GeoBatch]:
+        order = np.arange(len(self._cache))
+        if self._shuffle:
+            order = np.random.default_rng([self._seed, epoch]).permutation(order)
+        self._epoch, self._done = epoch, start
+        for first in range(start * self._batch_size, len(order), self._batch_size):
+            rows = order[first : first + self._batch_size]
+            self._done += 1
+            yield self._cache.batch(rows, labels=self._labels)
+
+    def state(self) -> dict[str, Any]:
+        """The position after the batch given last."""
+        return {"epoch": self._epoch, "batches_done": self._done, **self._identity()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Let the next `epoch` go on after the position of `state`.
+
+        Raises:
+            MismatchError: the position is of batches of another size, order or number.
+        """
+        for name, value in self._identity().items():
+            if state[name] != value:
+                raise MismatchError(
+                    f"the position is of batches with {name} {state[name]}, these have {value}"
+                )
+        self._epoch, self._done = int(state["epoch"]), int(state["batches_done"])
+        self._resume = self._done
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "samples": len(self._cache),
+            "batch_size": self._batch_size,
+            "seed": self._seed,
+            "shuffle": self._shuffle,
+        }
+
+
+def _encode(batch: GeoBatch, encode: Callable[[Tensor], Tensor]) -> Float[Tensor, "batch feature"]:
+    if batch.image is None:
+        raise DataError("features are computed from images, and a batch has none")
+    with torch.no_grad():
+        return encode(batch.image)
+
+
+def _refuse_mismatch(
+    folder: Path, found: Mapping[str, str], wanted: Mapping[str, str] | None
+) -> None:
+    if wanted is None or dict(found) == dict(wanted):
+        return
+    parts = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+    raise MismatchError(
+        f"the features in {folder} were computed from another {', '.join(parts)}: delete the "
+        "folder to compute them again, or choose another one"
+    )

@@ -1,0 +1,268 @@
+"""From a shard to its samples, with an account of every one that the shard is said to hold."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPResponse
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from geoloc.data.decoding import decode_image
+from geoloc.data.ledger import LostSample
+from geoloc.data.member_names import JSON_ENDING, is_known, split_member_name
+from geoloc.data.record import PlaceError, Record, SampleError, checksum, parse_record
+from geoloc.data.shard_list import open_web, shard_name
+from geoloc.data.tar_members import ByteStream, TarMember, TarScanner
+from geoloc.errors import ImageError
+
+MAX_PENDING_BYTES = 256 * 2**20
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawSample:
+    """A whole sample as its shard has it, not looked into yet."""
+
+    key: str
+    image_bytes: bytes
+    json_bytes: bytes
+    shard: str
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What has come of a key so far.
+
+    Attributes:
+        endings: kinds of members that came.
+        again: kinds that came a second time and are not counted as a duplicate yet.
+        closed: whether its sample is given or lost already.
+    """
+
+    image: bytes | None = None
+    json: bytes | None = None
+    torn: bool = False
+    closed: bool = False
+    endings: set[str] = field(default_factory=set[str])
+    again: set[str] = field(default_factory=set[str])
+
+    def take(self, ending: str, data: bytes | None) -> None:
+        self.endings.add(ending)
+        if ending == JSON_ENDING:
+            self.json = data
+        elif self.image is None:
+            self.image = data
+        self.torn = self.torn or data is None
+
+    def is_new_duplicate(self, ending: str) -> bool:
+        """Whether a member that came before begins one more sample of the key."""
+        begins = not self.again or ending in self.again
+        self.again = {ending} if begins else self.again | {ending}
+        return begins
+
+    @property
+    def byte_count(self) -> int:
+        return len(self.image or b"") + len(self.json or b"")
+
+    @property
+    def kind_of_loss(self) -> str:
+        if self.torn:
+            return "torn"
+        return "missing_image" if self.image is None else "missing_json"
+
+    def close(self) -> None:
+        self.image, self.json, self.closed = None, None, True
+
+
+class ShardReader:
+    """Reads one shard once; iterate over it.
+
+    Whole samples come as soon as both members are there, wherever in the shard they stand. What
+    cannot be had comes at the end of the shard, as `LostSample`:
+
+    - ``missing_image``, ``missing_json``: only the other member is there;
+    - ``torn``: the bytes of a member break off;
+    - ``duplicate_key``: the key came before (the first sample of it is kept);
+    - ``vanished``: expected, but nothing is left of it;
+    - ``empty_shard``, ``unreadable_shard``: not one sample is left, because there is no byte but
+      zeros, or because the shard is missing or is no tar.
+
+    With a known number, samples given plus samples lost equal it, whatever the damage; what
+    lies beyond is marked as surplus. Without one, what can be seen is counted; damage that leaves
+    no other sign counts as one ``vanished``, and a shard without any sample as one.
+
+    Args:
+        url: a local path, ``http(s)://``, ``pipe:``, or what webdataset's gopen opens; gzip too.
+        expected: number of samples that it is said to hold; None if nobody says.
+
+    Attributes:
+        faults: what the scanner met, after iteration.
+        given: whole samples given so far.
+    """
+
+    def __init__(self, url: str, *, expected: int | None) -> None:
+        self.faults: list[str] = []
+        self.given = 0
+        self._url = url
+        self._name = shard_name(url)
+        self._expected = expected
+        self._parts: dict[str, _Parts] = {}
+        # Keys whose sample is not whole yet, oldest first.
+        self._pending: dict[str, None] = {}
+        self._pending_bytes = 0
+        self._lost: list[LostSample] = []
+
+    def __iter__(self) -> Iterator[RawSample | LostSample]:
+        try:
+            stream = open_shard(self._url)
+        except (OSError, HTTPException) as error:
+            self.faults.append(f"cannot be opened: {error}")
+            yield from self._account(saw_data=True)
+            return
+        with closing(stream):
+            scanner = TarScanner(stream)
+            for member in scanner.members(is_known):
+                sample = self._take(member)
+                if sample is not None:
+                    yield sample
+        self.faults.extend(scanner.faults)
+        yield from self._account(saw_data=scanner.saw_data or bool(scanner.faults))
+
+    def _take(self, member: TarMember) -> RawSample | LostSample | None:
+        key, ending = split_member_name(member.name)
+        parts = self._parts.setdefault(key, _Parts())
+        if ending in parts.endings:
+            if parts.is_new_duplicate(ending):
+                self._lost.append(LostSample(kind="duplicate_key", key=key, shard=self._name))
+            return None
+        if parts.closed:
+            return None
+        self._pending[key] = None
+        self._pending_bytes -= parts.byte_count
+        parts.take(ending, member.data)
+        self._pending_bytes += parts.byte_count
+        if parts.image is not None and parts.json is not None and not parts.torn:
+            return self._give(key, parts.image, parts.json)
+        while self._pending_bytes > MAX_PENDING_BYTES:
+            self._lose(next(iter(self._pending)))
+        return None
+
+    def _give(self, key: str, image: bytes, json_bytes: bytes) -> RawSample | LostSample:
+        self._close(key)
+        if self._expected is not None and self.given >= self._expected:
+            return LostSample(kind="surplus", key=key, shard=self._name, surplus=True)
+        self.given += 1
+        return RawSample(key=key, image_bytes=image, json_bytes=json_bytes, shard=self._name)
+
+    def _lose(self, key: str) -> None:
+        kind = self._parts[key].kind_of_loss
+        self._close(key)
+        self._lost.append(LostSample(kind=kind, key=key, shard=self._name))
+
+    def _close(self, key: str) -> None:
+        parts = self._parts[key]
+        self._pending_bytes -= parts.byte_count
+        parts.close()
+        del self._pending[key]
+
+    def _account(self, *, saw_data: bool) -> Iterator[LostSample]:
+        for key in list(self._pending):
+            self._lose(key)
+        room = len(self._lost) if self._expected is None else self._expected - self.given
+        yield from self._lost[:room]
+        for lost in self._lost[room:]:
+            yield LostSample(kind=lost.kind, key=lost.key, shard=self._name, surplus=True)
+        missing = room - len(self._lost)
+        if self._expected is None:
+            nothing = not self.given and not self._lost
+            missing = int(nothing or (bool(self.faults) and not self._lost))
+        if missing > 0:
+            detail = "; ".join(self.faults[:3])
+            kind = self._kind_of_void(saw_data=saw_data)
+            yield LostSample(kind=kind, shard=self._name, count=missing, detail=detail)
+
+    def _kind_of_void(self, *, saw_data: bool) -> str:
+        if self._parts:
+            return "vanished"
+        return "unreadable_shard" if saw_data else "empty_shard"
+
+
+def open_shard(url: str) -> ByteStream:
+    """A stream of a shard's bytes, unpacked where they are gzip.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+    """
+    if url.startswith(("http://", "https://")):
+        return _unpacked(_open_patiently(url))
+    if url.startswith("pipe:") or "://" in url:
+        from webdataset.gopen import gopen
+
+        try:
+            return _QuietClose(gopen(url))
+        except ValueError as error:
+            raise OSError(str(error)) from error
+    return _unpacked(Path(url).open("rb"))
+
+
+def _open_patiently(url: str) -> HTTPResponse:
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(OSError, HTTPException):
+            return open_web(url)
+    return open_web(url)
+
+
+def _unpacked(stream: BufferedReader | HTTPResponse) -> ByteStream:
+    return _Unpacking(stream) if stream.peek(2)[:2] == b"\x1f\x8b" else stream
+
+
+class _Unpacking(gzip.GzipFile):
+    """Unpacks gzip and, unlike its parent, closes what it reads from."""
+
+    def __init__(self, stream: BufferedReader | HTTPResponse) -> None:
+        super().__init__(fileobj=stream, mode="rb")
+        self._packed = stream
+
+    def close(self) -> None:
+        super().close()
+        self._packed.close()
+
+
+class _QuietClose:
+    """A stream of webdataset's whose command fails: a fault when read, and nothing when closed."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        return self._stream.read(size)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._stream.close()
+
+
+def open_sample(raw: RawSample) -> tuple[Record, Image.Image] | LostSample:
+    """The record and the decoded image of a sample, or why it is lost.
+
+    The image is decoded strictly, then held against the checksum where its json has one: damage
+    that still decodes is kind ``checksum``. Other kinds: those of `decode_image`, `place_of` and
+    ``bad_json``.
+    """
+    try:
+        record, expected = parse_record(
+            raw.key, image_bytes=raw.image_bytes, json_bytes=raw.json_bytes
+        )
+        image = decode_image(raw.image_bytes, name=raw.key)
+        if expected is not None and expected != checksum(raw.image_bytes):
+            raise SampleError("the bytes are not those that were written", kind="checksum")
+    except (PlaceError, SampleError, ImageError) as error:
+        return LostSample(kind=error.kind, key=raw.key, shard=raw.shard, detail=str(error))
+    return record, image

@@ -1,0 +1,175 @@
+"""ShardWriter: records into tar shards that webdataset reads, the same bytes for the same records.
+
+A shard is a tar of ``<key>.jpg`` (``.png``, ``.webp`` where the bytes are such) and ``<key>.json``;
+``sizes.json`` beside the shards has their numbers of samples.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from types import TracebackType
+
+from geoloc.data.member_names import image_ending, member_stem
+from geoloc.data.record import Record, description_bytes, place_of
+from geoloc.data.shard_list import SIZES_FILE, UNFINISHED_FILE
+from geoloc.errors import CoordinateError, DataError
+
+
+class ShardWriter:
+    """Writes records into shards; a context manager.
+
+    Samples of a shard are sorted by key, and no time or owner is written, so that the same records
+    give the same bytes. Each shard is written beside its name and renamed. An exception inside the
+    ``with`` takes away what was written; after a kill, a marker makes readers refuse the folder.
+
+    The json of a sample has latitude, longitude, its labels, and ``image_crc32``, with which
+    readers of geoloc find damage that still decodes. Others read it as one more label.
+
+    Args:
+        folder: made if absent; must be empty unless `overwrite`.
+        samples_per_shard: they are kept in memory until their shard is full.
+        prefix: put before the number in each file name.
+        overwrite: delete the shards and sizes.json that are there.
+
+    Raises:
+        DataError: the folder is not empty, or a number makes no sense.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        samples_per_shard: int = 1000,
+        prefix: str = "",
+        overwrite: bool = False,
+    ) -> None:
+        if samples_per_shard < 1:
+            raise DataError(f"samples_per_shard must be at least 1, not {samples_per_shard}")
+        if "/" in prefix:
+            raise DataError(f"prefix {prefix!r} must not name a folder")
+        self.folder = Path(folder)
+        self._samples_per_shard = samples_per_shard
+        self._prefix = prefix
+        self._keys: set[str] = set()
+        self._open: list[Record] = []
+        self._sizes: dict[str, int] = {}
+        self._closed = False
+        self._make_room(overwrite)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._abandon()
+
+    @property
+    def count(self) -> int:
+        """Records written so far."""
+        return len(self._keys)
+
+    def write(self, record: Record) -> None:
+        """Add a record.
+
+        Raises:
+            DataError: its key was written before or cannot be one, its image is empty or neither
+                JPEG, PNG nor WebP, or a label is not JSON.
+            CoordinateError: its place is not finite or out of range.
+        """
+        if self._closed:
+            raise DataError(f"{self.folder}: this writer is closed")
+        member_stem(record.key)
+        if record.key in self._keys:
+            raise DataError(f"{record.key}: this key was written before; keys must be unique")
+        try:
+            place_of({"latitude": record.latlon_deg[0], "longitude": record.latlon_deg[1]})
+        except CoordinateError as error:
+            raise CoordinateError(f"{record.key}: {error}") from None
+        if image_ending(record.image_bytes) is None:
+            what = "is empty" if not record.image_bytes else "is neither JPEG, PNG nor WebP"
+            raise DataError(f"{record.key}: its image {what}")
+        description_bytes(record)
+        self._keys.add(record.key)
+        self._open.append(record)
+        if len(self._open) == self._samples_per_shard:
+            self._write_shard()
+
+    def close(self) -> dict[str, int]:
+        """Write what is left and sizes.json.
+
+        Returns:
+            The number of samples by file name.
+
+        Raises:
+            DataError: nothing was written.
+        """
+        if self._closed:
+            return self._sizes
+        if not self._keys:
+            self._abandon()
+            raise DataError(f"{self.folder}: there was no record to write")
+        if self._open:
+            self._write_shard()
+        text = json.dumps(self._sizes, indent=1) + "\n"
+        _write_atomically(self.folder / SIZES_FILE, text.encode())
+        (self.folder / UNFINISHED_FILE).unlink()
+        self._closed = True
+        return self._sizes
+
+    def _make_room(self, overwrite: bool) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            for pattern in ("*.tar", "*.tar.tmp", SIZES_FILE, UNFINISHED_FILE):
+                for path in self.folder.glob(pattern):
+                    path.unlink()
+        elif any(self.folder.iterdir()):
+            raise DataError(
+                f"{self.folder} is not empty: choose another folder, or ask for overwriting"
+            )
+        (self.folder / UNFINISHED_FILE).touch()
+
+    def _write_shard(self) -> None:
+        name = f"{self._prefix}{len(self._sizes):05d}.tar"
+        if len(self._sizes) > 99_999:
+            raise DataError("more than 100,000 shards: take more samples per shard")
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for record in sorted(self._open, key=lambda record: record.key):
+                stem = member_stem(record.key)
+                _add(tar, f"{stem}.{image_ending(record.image_bytes)}", record.image_bytes)
+                _add(tar, f"{stem}.json", description_bytes(record))
+        _write_atomically(self.folder / name, buffer.getvalue())
+        self._sizes[name] = len(self._open)
+        self._open.clear()
+
+    def _abandon(self) -> None:
+        self._closed = True
+        for name in [*self._sizes, UNFINISHED_FILE]:
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    # A new TarInfo has time 0, owner 0 and no names of people.
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.tmp")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,94 @@
+"""load_messages: strands made by worker processes, in turn, or in this process."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import TypeVar
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from geoloc.data.stream_messages import StreamMessage, StreamPlan
+from geoloc.data.stream_stages import strand_messages
+from geoloc.errors import DataError
+
+_T = TypeVar("_T")
+# The first: our workers run one thread and take no lock of another. The second: advice on numbers.
+_QUIET = (
+    "This process .* is multi-threaded, use of fork",
+    "This DataLoader will create .* worker processes",
+)
+
+
+def load_messages(
+    plan: StreamPlan, *, processes: int, timeout_s: float, start_method: str | None
+) -> Iterator[StreamMessage]:
+    """What the strands of a plan send: one message of each in turn, those at their end passed over.
+
+    Args:
+        plan: of the pass; its first strand begins.
+        processes: as many as strands, or 0 for a single strand in this process.
+        timeout_s: a worker that sends nothing for so long is taken for dead.
+        start_method: how processes start; None as the platform does.
+
+    Raises:
+        DataError: a worker died or hangs.
+    """
+    with warnings.catch_warnings():
+        _be_quiet()
+        loader = _loader(plan, processes=processes, timeout_s=timeout_s, start_method=start_method)
+    try:
+        with warnings.catch_warnings():
+            _be_quiet()
+            messages = iter(loader)
+        yield from messages
+    except RuntimeError as error:
+        # An exception of our own code inside a worker comes as it is.
+        if not str(error).startswith("DataLoader"):
+            raise
+        raise DataError(
+            f"a loader worker died or hangs: {error} Out of memory or of /dev/shm? Try fewer "
+            "workers or smaller batches"
+        ) from error
+
+
+def _be_quiet() -> None:
+    for text in _QUIET:
+        warnings.filterwarnings("ignore", text)
+
+
+def _loader(
+    plan: StreamPlan, *, processes: int, timeout_s: float, start_method: str | None
+) -> DataLoader[StreamMessage]:
+    return DataLoader(
+        _Strands(plan),
+        batch_size=None,
+        num_workers=processes,
+        collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),
+        timeout=timeout_s if processes else 0,
+        multiprocessing_context=start_method if processes else None,
+        # Without one of its own, the loader draws from torch's global generator.
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+class _Strands(IterableDataset[StreamMessage]):
+    """A worker's strand; the loader asks worker 0 first, so that one has the strand in turn."""
+
+    def __init__(self, plan: StreamPlan) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def __iter__(self) -> Iterator[StreamMessage]:
+        info = get_worker_info()
+        worker = 0
+        if info is not None:
+            torch.set_num_threads(1)
+            worker = info.id
+        return strand_messages(self._plan, (worker + self._plan.first) % self._plan.strands)
+
+
+def _as_it_is(message: _T) -> _T:
+    return message

@@ -1,0 +1,160 @@
+"""The stages of a strand, as plain generators: samples, shuffle buffer, pixels, batches."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from geoloc.batch import GeoBatch
+from geoloc.data.ledger import LossLog, LostSample
+from geoloc.data.reading import RawSample, ShardReader, open_sample
+from geoloc.data.record import Record
+from geoloc.data.shard_list import ShardList
+from geoloc.data.stream_messages import StreamMessage, StreamPlan, StreamPosition
+from geoloc.data.transforms import augment, preprocess
+
+
+def strand_messages(plan: StreamPlan, strand: int) -> Iterator[StreamMessage]:
+    """The batches of a strand from its position on, and its account at the end.
+
+    What was consumed before is read and shuffled again but not decoded, so that the buffer and
+    its random state are those of an uninterrupted pass.
+    """
+    if plan.positions[strand].done:
+        return
+    batcher = _Batcher(plan, strand)
+    for item in islice(_shuffled_items(plan, strand), batcher.consumed, None):
+        batcher.take(item)
+        if batcher.is_full:
+            yield batcher.message()
+        elif batcher.is_overdrawn:
+            # The main process refuses to go on when it reads this account.
+            break
+    yield batcher.last_message()
+
+
+class _Batcher:
+    """Gathers the samples and the account of a strand."""
+
+    def __init__(self, plan: StreamPlan, strand: int) -> None:
+        before = plan.positions[strand]
+        self.consumed = before.consumed
+        self._ledger = before.ledger.copy()
+        self._plan = plan
+        self._total = plan.shards.sample_count
+        self._strand = strand
+        self._samples: list[tuple[Record, Tensor]] = []
+        self._losses: list[LostSample] = []
+        self._log = LossLog()
+
+    def take(self, item: RawSample | LostSample) -> None:
+        self.consumed += 1
+        outcome = _prepare(item, self._plan)
+        if not isinstance(outcome, LostSample):
+            self._ledger.valid += 1
+            self._samples.append(outcome)
+            return
+        self._ledger.add(outcome)
+        if self._log.admits(outcome):
+            self._losses.append(outcome)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._samples) == self._plan.batch_size
+
+    @property
+    def is_overdrawn(self) -> bool:
+        return self._ledger.exceeds(
+            self._plan.max_lost_share,
+            total=self._total,
+            minimum_seen=self._plan.minimum_seen,
+        )
+
+    def message(self, *, done: bool = False) -> StreamMessage:
+        position = StreamPosition(consumed=self.consumed, done=done, ledger=self._ledger.copy())
+        message = StreamMessage(
+            strand=self._strand,
+            position=position,
+            batch=_collate(self._samples),
+            losses=tuple(self._losses),
+        )
+        self._samples, self._losses = [], []
+        return message
+
+    def last_message(self) -> StreamMessage:
+        if self._plan.training and len(self._samples) == 1 < self._plan.batch_size:
+            # Contrast needs two; the sample comes in other epochs, which are shuffled otherwise.
+            self._ledger.left_out += 1
+            self._samples = []
+        return self.message(done=True)
+
+
+def raw_items(shards: ShardList) -> Iterator[RawSample | LostSample]:
+    """Samples and losses of shards, one shard after the other."""
+    for url, expected in zip(shards.urls, shards.sizes, strict=True):
+        yield from ShardReader(url, expected=expected)
+
+
+def shuffle_items(
+    items: Iterator[RawSample | LostSample], *, size: int, rng: random.Random
+) -> Iterator[RawSample | LostSample]:
+    """Samples in an order that a buffer of `size` can give; losses pass at once."""
+    buffer: list[RawSample] = []
+    for item in items:
+        if isinstance(item, LostSample):
+            yield item
+        elif len(buffer) < size:
+            buffer.append(item)
+        elif buffer:
+            place = rng.randrange(len(buffer))
+            buffer[place], item = item, buffer[place]
+            yield item
+        else:
+            yield item
+    rng.shuffle(buffer)
+    while buffer:
+        yield buffer.pop()
+
+
+def sample_generator(seed: int, epoch: int, key: str) -> torch.Generator:
+    """Randomness of one sample in one epoch, whichever worker meets it and when."""
+    digest = blake2b(f"{seed} {epoch} {key}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def _shuffled_items(plan: StreamPlan, strand: int) -> Iterator[RawSample | LostSample]:
+    items = raw_items(plan.shards_of(strand))
+    if not plan.training:
+        return items
+    rng = random.Random(f"buffer {plan.seed} {plan.epoch} {plan.node} {strand}")
+    return shuffle_items(items, size=plan.shuffle_buffer, rng=rng)
+
+
+def _prepare(item: RawSample | LostSample, plan: StreamPlan) -> tuple[Record, Tensor] | LostSample:
+    if isinstance(item, LostSample):
+        return item
+    opened = open_sample(item)
+    if isinstance(opened, LostSample):
+        return opened
+    record, image = opened
+    if plan.augmentation is None:
+        return record, preprocess(image, plan.preset)
+    generator = sample_generator(plan.seed, plan.epoch, record.key)
+    return record, augment(image, plan.preset, generator, augmentation=plan.augmentation)
+
+
+def _collate(samples: Sequence[tuple[Record, Tensor]]) -> GeoBatch | None:
+    if not samples:
+        return None
+    records = [record for record, _ in samples]
+    return GeoBatch(
+        key=tuple(record.key for record in records),
+        latlon_deg=torch.tensor([record.latlon_deg for record in records], dtype=torch.float64),
+        image=torch.stack([image for _, image in samples]),
+        label=tuple(record.label for record in records),
+    )

@@ -1,0 +1,102 @@
+"""From the embeddings of a split to a table of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from geoloc.errors import DataError
+from geoloc.evaluation.metrics import recall_at_k
+from geoloc.evaluation.predictions import LABEL_COLUMNS
+from geoloc.retrieval import (
+    Embedded,
+    ExactIndex,
+    Gallery,
+    NearestIndex,
+    distinct_places,
+    own_place_ranks,
+)
+
+
+def evaluate_split(
+    embedded: Embedded, gallery: Gallery, *, top_k: int = 5, index: NearestIndex | None = None
+) -> pd.DataFrame:
+    """Predict a place for every sample: the gallery's place of highest cosine.
+
+    Args:
+        embedded: the split's samples, embedded by the gallery's model.
+        gallery: the places that an answer can be.
+        top_k: how many places a row keeps (fewer when the gallery is smaller).
+        index: searches `gallery.embedding`; exact search by default.
+
+    Returns:
+        One row a sample, in the order of `embedded`: key, true and predicted place, score
+        (cosine), the lists top_lat_deg, top_lon_deg, top_score, and the labels unique_* that any
+        sample carries.
+
+    Raises:
+        DataError: `index` holds another number of places than the gallery.
+        ValueError: `top_k` is below 1, or embeddings differ in width.
+    """
+    index = index or ExactIndex(gallery.embedding)
+    if len(index) != len(gallery):
+        raise DataError(f"the index holds {len(index)} places, the gallery {len(gallery)}")
+    ranking = index.search(embedded.embedding, top_k)
+    top = gallery.latlon_deg[ranking.index.cpu().numpy()]
+    score = ranking.score.cpu().numpy().astype(np.float64)
+    columns: dict[str, object] = {
+        "key": list(embedded.key),
+        "true_lat_deg": embedded.latlon_deg[:, 0],
+        "true_lon_deg": embedded.latlon_deg[:, 1],
+        "pred_lat_deg": top[:, 0, 0],
+        "pred_lon_deg": top[:, 0, 1],
+        "score": score[:, 0],
+        "top_lat_deg": list(top[:, :, 0]),
+        "top_lon_deg": list(top[:, :, 1]),
+        "top_score": list(score),
+    }
+    for name in LABEL_COLUMNS:
+        if any(name in label for label in embedded.label):
+            labels = [_text(label.get(name)) for label in embedded.label]
+            columns[name] = np.array(labels, dtype=object)
+    return pd.DataFrame(columns)
+
+
+def place_recall(
+    embedded: Embedded,
+    encode: Callable[[Tensor], Tensor],
+    *,
+    ks: Sequence[int] = (1, 5, 10, 50),
+    batch_size: int = 4096,
+) -> dict[str, float]:
+    """Recall@k: an image's own place among the k best of the split's own places.
+
+    The candidates are the places of the split with exact duplicates merged.
+
+    Args:
+        embedded: the split's samples.
+        encode: from (b, 2) float64 degrees to unit vectors, by the same model.
+        ks: how many of the best are looked at.
+        batch_size: places encoded at a time.
+
+    Returns:
+        ``recall@k`` for each k, and ``places``, the number of candidates.
+
+    Raises:
+        DataError: an embedding is not of length one.
+    """
+    first, own = distinct_places(embedded.latlon_deg)
+    places = torch.from_numpy(embedded.latlon_deg[first])
+    with torch.no_grad():
+        parts = [encode(block).detach().float().cpu() for block in places.split(batch_size)]
+    rank = own_place_ranks(embedded.embedding, torch.cat(parts), torch.from_numpy(own)).numpy()
+    return {f"recall@{k}": recall_at_k(rank, k) for k in ks} | {"places": float(len(places))}
+
+
+def _text(label: object) -> str | None:
+    missing = label is None or label == "" or (isinstance(label, float) and np.isnan(label))
+    return None if missing else str(label)

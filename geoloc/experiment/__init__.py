@@ -1,0 +1,1 @@
+"""Experiments: configurations, run folders, and the wiring of the rooms below."""

@@ -1,0 +1,183 @@
+"""From a configuration to the objects of the rooms below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from geoloc.data import ShardStream
+from geoloc.data.transforms import Augmentation
+from geoloc.errors import ConfigError
+from geoloc.experiment.loading import config_hash
+from geoloc.experiment.run_directory import RunDirectory
+from geoloc.experiment.schema import AugmentationSection, ExperimentConfig, NegativesSection
+from geoloc.models import (
+    DualEncoder,
+    ImageEncoderSpec,
+    ImagePreset,
+    LocationEncoderSpec,
+    ModelSpec,
+    build_model,
+    load_matching,
+)
+from geoloc.models.geoclip import load_location_encoder
+from geoloc.negatives import BatchAndQueue, NegativeRule, PlaceQueue, all_negatives
+from geoloc.training import (
+    JsonLinesSink,
+    Objective,
+    OptimizerSettings,
+    ProgressSink,
+    ScalarSink,
+    TensorBoardSink,
+    TrainerSettings,
+    WandbSink,
+)
+
+Say = Callable[[str], None]
+
+
+def model_spec(config: ExperimentConfig) -> ModelSpec:
+    """The architecture that the configuration describes."""
+    model = config.model
+    image, location = model.image_encoder, model.location_encoder
+    return ModelSpec(
+        image_encoder=ImageEncoderSpec(
+            kind=image.kind,
+            name=image.name,
+            weights=image.weights,
+            image_size=image.image_size,
+            width=image.width,
+        ),
+        location_encoder=LocationEncoderSpec(
+            sigmas=location.sigmas, hidden=location.hidden, features=location.features
+        ),
+        embedding_dim=model.embedding_dim,
+        head_hidden=model.head_hidden,
+        init_temperature=model.init_temperature,
+        frozen_backbone=model.frozen_backbone,
+        seed=config.seed,
+    )
+
+
+def build_dual_encoder(config: ExperimentConfig, *, say: Say) -> DualEncoder:
+    """The model at the start of training, with the location encoder's weights if some are named.
+
+    Raises:
+        CheckpointError: weights cannot be had or do not fit.
+    """
+    model = build_model(model_spec(config))
+    weights = config.model.location_encoder.weights
+    if weights is not None:
+        report = load_matching(model.location_encoder, load_location_encoder(weights).state_dict())
+        say(
+            f"location encoder: {len(report.loaded)} tensors from {weights}, "
+            f"{len(report.missing)} left at random"
+        )
+    return model
+
+
+def choose_device(config: ExperimentConfig) -> str:
+    """The device that the configuration asks for.
+
+    Raises:
+        ConfigError: it asks for a GPU and there is none.
+    """
+    match config.training.device:
+        case "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        case "cuda":
+            if not torch.cuda.is_available():
+                raise ConfigError("training.device=cuda, but torch sees no GPU here")
+            return "cuda"
+        case "cpu":
+            return "cpu"
+
+
+def negative_rule(section: NegativesSection) -> NegativeRule:
+    """The verdict on pairs that the configuration names."""
+    match section.rule:
+        case "all":
+            return all_negatives
+
+
+def build_objective(config: ExperimentConfig) -> Objective:
+    """Candidates, rule and loss of a step."""
+    section = config.negatives
+    queue = PlaceQueue(section.queue) if section.queue else None
+    return Objective(
+        source=BatchAndQueue(queue),
+        rule=negative_rule(section),
+        loss=config.training.direction,
+        batch_noise_m=section.batch_noise_m,
+        queue_noise_m=section.queue_noise_m,
+    )
+
+
+def trainer_settings(config: ExperimentConfig, device: str) -> TrainerSettings:
+    """How a run goes."""
+    training = config.training
+    precision = training.precision
+    if precision == "auto":
+        precision = "bf16" if device == "cuda" else "fp32"
+    return TrainerSettings(
+        epochs=training.epochs,
+        seed=config.seed,
+        optimizer=OptimizerSettings(**config.optimizer.model_dump()),
+        accumulate=training.accumulate,
+        precision=precision,
+        device=device,
+        checkpoint_every_steps=training.checkpoint_every_steps,
+        keep_last=training.keep_checkpoints,
+        log_every_steps=training.log_every_steps,
+        max_nonfinite_steps=max(1, training.max_bad_steps),
+        config_hash=config_hash(config),
+    )
+
+
+def build_sinks(
+    config: ExperimentConfig, run: RunDirectory, *, total_steps: int | None
+) -> list[ScalarSink]:
+    """Where logged values go: a JSON-lines file, TensorBoard, a terminal's bar, W&B on request."""
+    sinks: list[ScalarSink] = [
+        JsonLinesSink(run.path / "metrics.jsonl"),
+        TensorBoardSink(run.tensorboard),
+        ProgressSink(total_steps),
+    ]
+    project = config.training.wandb_project
+    if project is not None:
+        run_id = f"{config.name}-{config_hash(config)[:8]}"
+        sinks.append(WandbSink(run.path / "wandb", project=project, run_id=run_id))
+    return sinks
+
+
+def training_stream(config: ExperimentConfig, preset: ImagePreset) -> ShardStream:
+    """The training split: shuffled, and varied where the configuration says so."""
+    data = config.data
+    section = data.augmentation
+    return ShardStream(
+        data.train,
+        preset,
+        batch_size=data.batch_size,
+        workers=data.workers,
+        seed=config.seed,
+        shuffle_buffer=data.shuffle_buffer,
+        augment=section != AugmentationSection(),
+        augmentation=Augmentation(**section.model_dump()),
+        max_lost_share=data.max_lost_share,
+    )
+
+
+def plain_stream(
+    config: ExperimentConfig, preset: ImagePreset, source: str | Path, *, workers: int | None = None
+) -> ShardStream:
+    """Any split once through, every sample as it is: for caches, validation and evaluation."""
+    return ShardStream(
+        source,
+        preset,
+        batch_size=config.evaluation.batch_size,
+        workers=config.data.workers if workers is None else workers,
+        training=False,
+        max_lost_share=config.data.max_lost_share,
+    )

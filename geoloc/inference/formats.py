@@ -1,0 +1,176 @@
+"""Answers as text, JSON, GeoJSON or CSV; pure functions from answers to a string."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
+
+from geoloc.inference.answers import Answer, PlaceAnswer, Refusal
+
+AnswerFormat = Literal["text", "json", "geojson", "csv"]
+Result: TypeAlias = Answer | Refusal
+
+SCHEMA_VERSION = 1
+CSV_COLUMNS: tuple[str, ...] = (
+    "source",
+    "rank",
+    "latitude_deg",
+    "longitude_deg",
+    "score",
+    "probability",
+    "city",
+    "city_km",
+    "region",
+    "country_code",
+    "country",
+)
+
+
+def format_answers(results: Sequence[Result], form: AnswerFormat) -> str:
+    """The results in one of the four forms, each ending in a line break."""
+    writers: dict[AnswerFormat, Callable[[Sequence[Result]], str]] = {
+        "text": to_text,
+        "json": to_json,
+        "geojson": to_geojson,
+        "csv": to_csv,
+    }
+    return writers[form](results)
+
+
+def to_text(results: Sequence[Result]) -> str:
+    """Aligned lines for people: a heading an image, a line a place, best first.
+
+    A refused image has one line of its own. Characters that a terminal would obey rather than
+    show (in file names, say) are replaced.
+    """
+    blocks = [
+        _answer_text(result)
+        if isinstance(result, Answer)
+        else _printable(f"{result.source}: refused: {result.message}")
+        for result in results
+    ]
+    return "\n\n".join(blocks) + "\n" if blocks else ""
+
+
+def to_json(results: Sequence[Result]) -> str:
+    """One JSON object, schema version 1.
+
+    Keys: ``schema_version`` (1); ``answers``, a list of objects with ``source``, ``model``
+    (fingerprint), ``gallery`` (name) and ``places``, a list, best first, of objects with
+    ``rank`` (from 1), ``latitude_deg``, ``longitude_deg``, ``score`` (cosine), ``probability``
+    (over the whole gallery), ``city``, ``city_km``, and ``region``, ``country_code``,
+    ``country``, which are null at sea; ``refusals``, a list of objects with ``source``, ``kind``
+    and ``message``. Order is that of the input within each list.
+    """
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "answers": [
+            {
+                "source": answer.source,
+                "model": answer.model,
+                "gallery": answer.gallery,
+                "places": [_fields(place, rank) for rank, place in enumerate(answer.places, 1)],
+            }
+            for answer in _answers(results)
+        ],
+        "refusals": _refusals(results),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_geojson(results: Sequence[Result]) -> str:
+    """A GeoJSON FeatureCollection (RFC 7946): a point a place, longitude before latitude.
+
+    The properties are ``source`` and the fields of a place in `to_json` without its coordinates;
+    ``refusals`` and ``schema_version`` stand beside ``features`` as foreign members (section 6.1).
+    """
+    content = {
+        "type": "FeatureCollection",
+        "schema_version": SCHEMA_VERSION,
+        "features": [
+            _feature(answer.source, place, rank)
+            for answer in _answers(results)
+            for rank, place in enumerate(answer.places, 1)
+        ],
+        "refusals": _refusals(results),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(results: Sequence[Result]) -> str:
+    """A row a place under the header `CSV_COLUMNS` (RFC 4180 quoting, line feeds).
+
+    Refused images have no row: their messages belong on another channel.
+    """
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for answer in _answers(results):
+        for rank, place in enumerate(answer.places, 1):
+            writer.writerow({"source": answer.source, **_fields(place, rank)})
+    return buffer.getvalue()
+
+
+def coordinates_text(latlon_deg: tuple[float, float]) -> str:
+    """Latitude and longitude for people, such as ``48.8566 N, 2.3522 E``."""
+    lat, lon = latlon_deg
+    return f"{abs(lat):.4f} {'S' if lat < 0 else 'N'}, {abs(lon):.4f} {'W' if lon < 0 else 'E'}"
+
+
+def _answers(results: Sequence[Result]) -> list[Answer]:
+    return [result for result in results if isinstance(result, Answer)]
+
+
+def _refusals(results: Sequence[Result]) -> list[dict[str, str]]:
+    return [
+        {"source": result.source, "kind": result.kind, "message": result.message}
+        for result in results
+        if isinstance(result, Refusal)
+    ]
+
+
+def _fields(place: PlaceAnswer, rank: int) -> dict[str, Any]:
+    lat, lon = place.latlon_deg
+    return {
+        "rank": rank,
+        "latitude_deg": round(lat, 6),
+        "longitude_deg": round(lon, 6),
+        "score": round(place.score, 6),
+        "probability": float(f"{place.probability:.6g}"),
+        "city": place.city,
+        "city_km": round(place.city_km, 3),
+        "region": place.region,
+        "country_code": place.country_code,
+        "country": place.country,
+    }
+
+
+def _feature(source: str, place: PlaceAnswer, rank: int) -> dict[str, Any]:
+    properties = _fields(place, rank)
+    lat, lon = properties.pop("latitude_deg"), properties.pop("longitude_deg")
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Point", "coordinates": [lon, lat]},
+        "properties": {"source": source, **properties},
+    }
+
+
+def _answer_text(answer: Answer) -> str:
+    cells = [
+        (f"{rank}.", f"{place.probability:.1%}", coordinates_text(place.latlon_deg))
+        for rank, place in enumerate(answer.places, 1)
+    ]
+    ranks, shares, where = (max(map(len, column)) for column in zip(*cells, strict=True))
+    lines = [
+        f"  {cell[0]:>{ranks}}  {cell[1]:>{shares}}  {cell[2]:<{where}}"
+        f"  {_printable(place.name)}  (score {place.score:.3f})"
+        for cell, place in zip(cells, answer.places, strict=True)
+    ]
+    return "\n".join([_printable(answer.source), *lines])
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,0 +1,215 @@
+"""Geolocator: a model and a gallery of places that answer where an image was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import cast, overload
+
+import torch
+from torch import Tensor
+
+from geoloc.data.transforms import preprocess
+from geoloc.errors import ConfigError, ImageError, MismatchError
+from geoloc.inference.answers import Answer, Refusal
+from geoloc.inference.decoding import rank_places
+from geoloc.inference.naming import named_places
+from geoloc.inference.pictures import ImageLike, open_picture, source_name
+from geoloc.inference.released import geoclip_gallery, geoclip_model
+from geoloc.inference.runs import gallery_folder, read_run
+from geoloc.models import DualEncoder
+from geoloc.models.model_files import load_model
+from geoloc.retrieval import ExactIndex, Gallery, NearestIndex
+
+
+class Geolocator:
+    """Answers where images were taken: the best places of a gallery, with names.
+
+    The model is put into evaluation mode; images are prepared by the model's own preset, so a
+    query sees pixels exactly as validation during training did.
+
+    Args:
+        model: the dual encoder.
+        gallery: places encoded by that same model.
+        index: searches the gallery's embeddings; exact search by default.
+        device: where the model and the gallery's embeddings live.
+
+    Raises:
+        MismatchError: the gallery was encoded by another model.
+    """
+
+    def __init__(
+        self,
+        model: DualEncoder,
+        gallery: Gallery,
+        *,
+        index: NearestIndex | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.fingerprint = model.fingerprint()
+        if gallery.model_fingerprint != self.fingerprint:
+            raise MismatchError(
+                f"gallery {gallery.name!r} was encoded by model {gallery.model_fingerprint[:12]},"
+                f" not by {self.fingerprint[:12]}: build it again with this model"
+            )
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+        self.gallery = gallery
+        self.preset = model.image_encoder.preset
+        self._embedding = torch.as_tensor(gallery.embedding).to(self.device)
+        self._index = index or ExactIndex(self._embedding, device=self.device)
+
+    @classmethod
+    def load(
+        cls,
+        run: Path | str,
+        *,
+        gallery: str | Path | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Geolocator:
+        """The geolocator of a finished run.
+
+        Args:
+            run: folder of the run.
+            gallery: name of one of its galleries, or the folder of another; by default the one
+                that run.json calls ``default_gallery``, or the only one there is.
+            device: where to compute.
+
+        Raises:
+            CheckpointError: the folder is no run, has not finished, or its model is damaged.
+            DataError: there is no such gallery, or none at all.
+            MismatchError: the gallery was encoded by another model.
+        """
+        folder = Path(run)
+        places = gallery_folder(folder, read_run(folder), gallery)
+        model = load_model(folder / "model", device=str(device))
+        return cls(model, Gallery.load(places), device=device)
+
+    @classmethod
+    def from_geoclip(
+        cls,
+        clip_weights: str | Path | None = None,
+        weights_folder: Path | str | None = None,
+        *,
+        gallery_file: Path | str | None = None,
+        cache_folder: Path | str | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Geolocator:
+        """The released GeoCLIP (Vivanco Cepeda et al. 2023), weights and gallery, ready to ask.
+
+        The gallery is encoded once and kept in the cache, keyed by the model and the places.
+
+        Args:
+            clip_weights: file of OpenAI's CLIP ViT-L/14 weights, or the name of open_clip's
+                pretrained set to fetch from a hub; by default ``"openai"``.
+            weights_folder: GeoCLIP's own weights; by default those of the installed package
+                ``geoclip``.
+            gallery_file: CSV of places; by default the installed package's 100,000.
+            cache_folder: where the encoded gallery is kept; by default ``geoloc/galleries``
+                under ``$XDG_CACHE_HOME`` or ``~/.cache``.
+            device: where to compute.
+
+        Raises:
+            GeolocError: weights are missing, do not fit, or cannot be fetched.
+        """
+        model = geoclip_model(clip_weights, weights_folder).to(torch.device(device)).eval()
+        gallery = geoclip_gallery(model, gallery_file, cache_folder)
+        return cls(model, gallery, device=device)
+
+    @overload
+    def locate(self, images: ImageLike, top_k: int = 5) -> Answer: ...
+    @overload
+    def locate(self, images: Sequence[ImageLike], top_k: int = 5) -> list[Answer]: ...
+    def locate(
+        self, images: ImageLike | Sequence[ImageLike], top_k: int = 5
+    ) -> Answer | list[Answer]:
+        """Where an image was taken, or each of a list or tuple of images.
+
+        Args:
+            images: paths, encoded bytes, PIL images, arrays or tensors (see `open_picture`).
+            top_k: how many places an answer holds, 1 to the size of the gallery.
+
+        Raises:
+            ImageError: an image cannot be used (`locate_many` goes on instead).
+            ConfigError: `top_k` is out of range.
+        """
+        top_k = self._valid_top_k(top_k)
+        batch = cast("Sequence[ImageLike]", images) if isinstance(images, list | tuple) else None
+        items = [cast("ImageLike", images)] if batch is None else batch
+        names = [source_name(item, position) for position, item in enumerate(items)]
+        pixels = [self._prepare(item, name) for item, name in zip(items, names, strict=True)]
+        answers = self._answer(names, pixels, top_k)
+        return answers[0] if batch is None else answers
+
+    def locate_many(
+        self, items: Iterable[ImageLike], top_k: int = 5, *, batch_size: int = 32
+    ) -> Iterator[Answer | Refusal]:
+        """An answer or a refusal for each item, in order, computed in batches.
+
+        An image that cannot be used gives a `Refusal`; the others of its batch are answered.
+
+        Args:
+            items: images as `locate` takes them; read lazily, a batch at a time.
+            top_k: how many places an answer holds, 1 to the size of the gallery.
+            batch_size: how many images go through the model at once.
+
+        Raises:
+            ConfigError: `top_k` or `batch_size` is out of range.
+        """
+        top_k = self._valid_top_k(top_k)
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, not {batch_size}")
+        return self._stream(items, top_k, batch_size)
+
+    def _stream(
+        self, items: Iterable[ImageLike], top_k: int, batch_size: int
+    ) -> Iterator[Answer | Refusal]:
+        numbered = iter(enumerate(items))
+        while chunk := list(islice(numbered, batch_size)):
+            names = [source_name(item, position) for position, item in chunk]
+            opened = [
+                self._prepare_or_refuse(item, name)
+                for (_, item), name in zip(chunk, names, strict=True)
+            ]
+            good = [
+                (name, pixels)
+                for name, pixels in zip(names, opened, strict=True)
+                if not isinstance(pixels, Refusal)
+            ]
+            answers = iter(self._answer([n for n, _ in good], [p for _, p in good], top_k))
+            for pixels in opened:
+                yield pixels if isinstance(pixels, Refusal) else next(answers)
+
+    def _prepare(self, item: ImageLike, name: str) -> Tensor:
+        return preprocess(open_picture(item, name=name), self.preset)
+
+    def _prepare_or_refuse(self, item: ImageLike, name: str) -> Tensor | Refusal:
+        try:
+            return self._prepare(item, name)
+        except ImageError as error:
+            reason = str(error).removeprefix(f"{name}: ")
+            return Refusal(source=name, message=reason, kind=error.kind)
+
+    @torch.inference_mode()
+    def _answer(self, names: list[str], pixels: list[Tensor], top_k: int) -> list[Answer]:
+        if not pixels:
+            return []
+        images = torch.stack(pixels).to(self.device)
+        query = self.model.embed_features(self.model.backbone_features(images)).float()
+        ranked = rank_places(
+            query, self._embedding, self._index, scale=float(self.model.scale()), top_k=top_k
+        )
+        places = named_places(ranked, self.gallery.latlon_deg)
+        return [
+            Answer(source=name, places=best, model=self.fingerprint, gallery=self.gallery.name)
+            for name, best in zip(names, places, strict=True)
+        ]
+
+    def _valid_top_k(self, top_k: int) -> int:
+        size = len(self._embedding)
+        if not 1 <= top_k <= size:
+            raise ConfigError(
+                f"top_k must lie between 1 and the gallery's {size} places, not {top_k}"
+            )
+        return int(top_k)

@@ -1,0 +1,5 @@
+"""Losses: they read logits and PairFlags, nothing else."""
+
+from geoloc.losses.contrastive import contrastive_loss, symmetric_contrastive_loss
+
+__all__ = ["contrastive_loss", "symmetric_contrastive_loss"]

@@ -1,0 +1,158 @@
+"""ModelSpec: everything that decides on a model's architecture, as a value, and its building."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from geoloc.errors import ConfigError
+from geoloc.models.dual_encoder import DualEncoder
+from geoloc.models.image_encoder import ImageEncoder, ImageEncoderSpec
+from geoloc.models.initialization import seeded
+from geoloc.models.location_encoder import RELEASED_SIGMAS, LocationEncoder
+
+SpecT = TypeVar("SpecT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocationEncoderSpec:
+    """Which location encoder to build.
+
+    Attributes:
+        sigmas: standard deviation of the frequencies, one a branch.
+        hidden: width of the hidden layers.
+        features: number of frequencies a branch.
+    """
+
+    sigmas: tuple[float, ...] = RELEASED_SIGMAS
+    hidden: int = 1024
+    features: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """Which dual encoder to build; the defaults are GeoCLIP's.
+
+    Attributes:
+        image_encoder: the backbone.
+        location_encoder: the tower of places.
+        embedding_dim: length of the common vectors.
+        head_hidden: width of the image head's hidden layer.
+        init_temperature: 1 / scale at the start.
+        max_logit_scale: upper bound of the scale.
+        frozen_backbone: the backbone is not trained.
+        seed: draws all initial weights.
+    """
+
+    image_encoder: ImageEncoderSpec = field(default_factory=ImageEncoderSpec)
+    location_encoder: LocationEncoderSpec = field(default_factory=LocationEncoderSpec)
+    embedding_dim: int = 512
+    head_hidden: int = 768
+    init_temperature: float = 0.07
+    max_logit_scale: float = 100.0
+    frozen_backbone: bool = True
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as a mapping that `json` can write."""
+        mapping = asdict(self)
+        mapping["location_encoder"]["sigmas"] = list(self.location_encoder.sigmas)
+        mapping["image_encoder"]["preset"] = dict(self.image_encoder.preset)
+        return mapping
+
+    @classmethod
+    def from_json(cls, mapping: Mapping[str, Any]) -> ModelSpec:
+        """The spec that `to_json` wrote; absent keys take their defaults.
+
+        Raises:
+            ConfigError: a key is unknown.
+        """
+        values = dict(mapping)
+        if "image_encoder" in values:
+            values["image_encoder"] = _from_mapping(
+                ImageEncoderSpec, values["image_encoder"], where="image_encoder"
+            )
+        if "location_encoder" in values:
+            location = dict(values["location_encoder"])
+            if "sigmas" in location:
+                location["sigmas"] = tuple(float(sigma) for sigma in location["sigmas"])
+            values["location_encoder"] = _from_mapping(
+                LocationEncoderSpec, location, where="location_encoder"
+            )
+        return _from_mapping(cls, values, where="model")
+
+
+def build_image_encoder(spec: ImageEncoderSpec) -> ImageEncoder:
+    """The image encoder that the spec describes, by the module that its kind names.
+
+    The kind ``NAME`` is ``build_image_encoder`` of ``geoloc.models.NAME_encoder``.
+
+    Raises:
+        ConfigError: no module of that name builds image encoders, or it refuses the spec.
+        CheckpointError: the weights cannot be had or do not fit.
+    """
+    module = _encoder_module(spec.kind) if re.fullmatch(r"[a-z0-9_]+", spec.kind) else None
+    if module is None:
+        known = ", ".join(image_encoder_kinds())
+        raise ConfigError(f"unknown kind of image encoder {spec.kind!r}; known: {known}")
+    return module.build_image_encoder(spec)
+
+
+def image_encoder_kinds() -> tuple[str, ...]:
+    """Kinds of image encoder that this installation can build."""
+    found = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    kinds = [name.removesuffix("_encoder") for name in found if name.endswith("_encoder")]
+    return tuple(sorted(kind for kind in kinds if _encoder_module(kind) is not None))
+
+
+def build_model(spec: ModelSpec) -> DualEncoder:
+    """The model that the spec describes, on the CPU, with weights drawn under `spec.seed`.
+
+    The same spec gives the same weights; torch's global generator is left as it was.
+
+    Raises:
+        ConfigError: an impossible value.
+        CheckpointError: pretrained weights cannot be had or do not fit.
+    """
+    with seeded(spec.seed):
+        # The heads come first, so that they do not depend on what the backbone draws.
+        location_encoder = LocationEncoder(
+            spec.location_encoder.sigmas,
+            spec.embedding_dim,
+            hidden=spec.location_encoder.hidden,
+            features=spec.location_encoder.features,
+        )
+    with seeded(spec.seed + 1):
+        image_encoder = build_image_encoder(spec.image_encoder)
+    with seeded(spec.seed + 2):
+        return DualEncoder(
+            image_encoder,
+            location_encoder=location_encoder,
+            embedding_dim=spec.embedding_dim,
+            head_hidden=spec.head_hidden,
+            init_temperature=spec.init_temperature,
+            frozen_backbone=spec.frozen_backbone,
+            max_logit_scale=spec.max_logit_scale,
+        )
+
+
+def _encoder_module(kind: str) -> Any | None:
+    name = f"geoloc.models.{kind}_encoder"
+    if importlib.util.find_spec(name) is None:
+        return None
+    module: Any = importlib.import_module(name)
+    return module if hasattr(module, "build_image_encoder") else None
+
+
+def _from_mapping(kind: type[SpecT], values: Mapping[str, Any], *, where: str) -> SpecT:
+    known = {entry.name for entry in fields(kind)}  # pyright: ignore[reportArgumentType]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"{where}: unknown keys {unknown}; known: {sorted(known)}")
+    return kind(**values)

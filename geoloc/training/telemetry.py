@@ -1,0 +1,260 @@
+"""Telemetry: where the values of a run go, and how they are gathered without waiting."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from geoloc.errors import ConfigError, DataError
+
+
+@runtime_checkable
+class ScalarSink(Protocol):
+    """Takes named numbers of a step."""
+
+    def rewind(self, step: int) -> None:
+        """Forget what was written after `step`: the run goes on from there."""
+        ...
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Take the values of a step."""
+        ...
+
+    def close(self) -> None:
+        """Bring everything to its place; nothing is written afterwards."""
+        ...
+
+
+class JsonLinesSink:
+    """One JSON object a line: `{"step": 10, "loss": 6.2, ...}`; a NaN is written as null.
+
+    Args:
+        path: the file; lines that stand there already are kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._stream = path.open("a", encoding="utf-8")
+
+    def rewind(self, step: int) -> None:
+        """Drop the lines after `step`, and a last line that a crash cut short.
+
+        Raises:
+            DataError: a line before the last one is not what this sink writes.
+        """
+        kept: list[str] = []
+        lines = self._path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            try:
+                if int(json.loads(line)["step"]) <= step:
+                    kept.append(line)
+            except (ValueError, KeyError, TypeError) as error:
+                if number < len(lines):
+                    raise DataError(f"{self._path}, line {number} is damaged: {error}") from error
+        self._stream.close()
+        beside = self._path.with_name(f".{self._path.name}.writing")
+        beside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        beside.replace(self._path)
+        self._stream = self._path.open("a", encoding="utf-8")
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append one line, at once."""
+        plain = {k: v if abs(v) < float("inf") else None for k, v in values.items()}
+        self._stream.write(json.dumps({"step": step, **plain}, allow_nan=False) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+class TensorBoardSink:
+    """Event files for TensorBoard; after a rewind it hides the steps that are done again.
+
+    Args:
+        folder: where the event files go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer = self._open(purge_step=None)
+
+    def _open(self, *, purge_step: int | None) -> Any:
+        with warnings.catch_warnings():
+            # What tensorboard imports may be deprecated; nobody here can act on that.
+            warnings.simplefilter("ignore")
+            from torch.utils.tensorboard import SummaryWriter
+        return SummaryWriter(str(self._folder), purge_step=purge_step)
+
+    def rewind(self, step: int) -> None:
+        """Start a new event file that hides what was written after `step`."""
+        self._writer.close()
+        self._writer = self._open(purge_step=step + 1)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one point to the curve of each name."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write out and close the event file."""
+        self._writer.close()
+
+
+class WandbSink:
+    """Weights & Biases, if it is installed; the caller decides the project and the mode.
+
+    Args:
+        folder: where wandb keeps its files.
+        project: name of the project.
+        run_id: the same id continues the same run.
+        mode: `online`, `offline` or `disabled`.
+
+    Raises:
+        ConfigError: wandb is not installed.
+    """
+
+    def __init__(
+        self, folder: Path, *, project: str, run_id: str | None = None, mode: str = "online"
+    ) -> None:
+        try:
+            import wandb  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise ConfigError(
+                "wandb is not installed: pip install 'geoloc[wandb]', or switch it off"
+            ) from error
+        folder.mkdir(parents=True, exist_ok=True)
+        self._run: Any = wandb.init(
+            dir=str(folder), project=project, id=run_id, mode=mode, resume="allow"
+        )
+
+    def rewind(self, step: int) -> None:
+        """Nothing to do: wandb ignores steps that it has seen."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the values of a step."""
+        self._run.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Finish the run."""
+        self._run.finish()
+
+
+class ProgressSink:
+    """A progress bar on standard error, only when that is a terminal.
+
+    Args:
+        total_steps: steps of the whole run, if known.
+        shown: names of the values shown behind the bar.
+    """
+
+    def __init__(
+        self, total_steps: int | None, *, shown: tuple[str, ...] = ("loss", "images_per_s")
+    ) -> None:
+        from tqdm import tqdm
+
+        self._shown = shown
+        self._bar: Any = tqdm(
+            total=total_steps, unit="step", disable=not sys.stderr.isatty(), file=sys.stderr
+        )
+
+    def rewind(self, step: int) -> None:
+        """Put the bar to `step`."""
+        self._bar.reset(total=self._bar.total)
+        self._bar.update(step)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Move the bar to `step`."""
+        shown = {name: f"{values[name]:.4g}" for name in self._shown if name in values}
+        if shown:
+            self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.close()
+
+
+class RunningMeans:
+    """Means of scalars over some steps, kept on their device: one read for all, when asked for.
+
+    Part of the checkpoint, so that the means logged after a resume equal those of a straight run.
+    """
+
+    def __init__(self) -> None:
+        self._sum: dict[str, Tensor] = {}
+        self._weight: dict[str, Tensor] = {}
+
+    def add(self, values: Mapping[str, Float[Tensor, ""]], *, valid: Float[Tensor, ""]) -> None:
+        """Count values of a step; where `valid` is 0 the step counts for nothing."""
+        for name, value in values.items():
+            # Multiplying would keep the NaN of a step that is to be left out.
+            kept = torch.where(valid > 0, value.detach().double(), 0.0)
+            self._sum[name] = self._sum[name] + kept if name in self._sum else kept
+            weight = valid.detach().double()
+            self._weight[name] = self._weight[name] + weight if name in self._weight else weight
+
+    def read(self) -> dict[str, float]:
+        """The means since the last read (NaN where no step was valid); starts anew."""
+        names = list(self._sum)
+        if not names:
+            return {}
+        means = torch.stack([self._sum[name] / self._weight[name] for name in names])
+        self._sum, self._weight = {}, {}
+        return dict(zip(names, means.tolist(), strict=True))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The running sums."""
+        sums = {f"sum.{name}": value for name, value in self._sum.items()}
+        return sums | {f"weight.{name}": value for name, value in self._weight.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor], device: torch.device) -> None:
+        """Take over what `state_dict` gave."""
+        moved = {name: value.to(device) for name, value in state.items()}
+        self._sum = {k[4:]: v for k, v in moved.items() if k.startswith("sum.")}
+        self._weight = {k[7:]: v for k, v in moved.items() if k.startswith("weight.")}
+
+
+class StepClock:
+    """Images per second, and the share of the time spent waiting for data."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Start anew: what came before (a validation, say) counts for nothing."""
+        self._start = time.perf_counter()
+        self._waited_s = 0.0
+        self._images = 0
+
+    @contextmanager
+    def waiting(self) -> Generator[None]:
+        """Count the time inside as waiting for data."""
+        start = time.perf_counter()
+        yield
+        self._waited_s += time.perf_counter() - start
+
+    def count(self, images: int) -> None:
+        """Count images that were trained on."""
+        self._images += images
+
+    def read(self) -> dict[str, float]:
+        """Both values since the last read or restart; starts anew."""
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        values = {
+            "speed/images_per_s": self._images / seconds,
+            "speed/data_wait_share": min(1.0, self._waited_s / seconds),
+        }
+        self.restart()
+        return values

@@ -1,0 +1,300 @@
+"""Trainer: the loop over epochs and batches around the step, with exact resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geoloc.batch import GeoBatch
+from geoloc.errors import CheckpointError, ConfigError, TrainingError
+from geoloc.models import DualEncoder
+from geoloc.training import checkpoint as checkpoints
+from geoloc.training.interruption import StopSignals
+from geoloc.training.optimization import learning_rate_factor
+from geoloc.training.seeding import random_state, restore_random_state
+from geoloc.training.settings import (
+    Best,
+    TrainerSettings,
+    TrainingData,
+    TrainingResult,
+    Validation,
+)
+from geoloc.training.step import Objective
+from geoloc.training.stepper import Stepper, part
+from geoloc.training.telemetry import ScalarSink, StepClock
+
+
+class Trainer:
+    """Trains a dual encoder and leaves checkpoints from which the run goes on bit for bit.
+
+    Every random draw of a step depends on (seed, step) alone, and a checkpoint is only taken
+    between optimizer steps, so a resumed run on the CPU (with as many threads) ends with the
+    weights of a straight one.
+
+    Args:
+        model: moved to the settings' device.
+        data: gives the batches.
+        objective: candidates, rule and loss of a step.
+        settings: how the run goes.
+        folder: of the run; checkpoints go to `folder/checkpoints`.
+        sinks: take the logged values; closing them is left to the caller.
+        validation: what is measured after epochs.
+
+    Raises:
+        ConfigError: the schedule needs a number of steps that the data do not know.
+        TrainingError: the model has nothing to train.
+    """
+
+    def __init__(
+        self,
+        model: DualEncoder,
+        data: TrainingData,
+        objective: Objective,
+        *,
+        settings: TrainerSettings,
+        folder: Path,
+        sinks: Sequence[ScalarSink] = (),
+        validation: Validation | None = None,
+    ) -> None:
+        self._model = model.to(settings.device)
+        self._data = data
+        self._settings = settings
+        self._folder = folder / "checkpoints"
+        self._sinks = tuple(sinks)
+        self._validation = validation
+        self._stepper = Stepper(self._model, objective, settings)
+        self._signals = StopSignals()
+        self._clock = StepClock()
+        self._step = 0
+        self._epoch = 0
+        # Where the data stand inside the epoch; None at its start.
+        self._position: dict[str, Any] | None = None
+        self._best: Best | None = None
+        self._skipped_steps = 0
+        self._restored = False
+        self._saved: tuple[int, int] | None = None
+        self._factor()
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken so far over the whole run."""
+        return self._step
+
+    @property
+    def total_steps(self) -> int | None:
+        """Optimizer steps of the whole run, if the data know their length."""
+        settings, per_epoch = self._settings, self._data.steps_per_epoch
+        if per_epoch is None:
+            return settings.max_steps
+        steps = settings.epochs * -(-per_epoch // settings.accumulate)
+        return steps if settings.max_steps is None else min(steps, settings.max_steps)
+
+    def request_stop(self) -> None:
+        """End the run after the current step as SIGTERM does: with a checkpoint, resumable."""
+        self._signals.request()
+
+    def restore(self, path: Path | None = None) -> int | None:
+        """Go on from a checkpoint: the given one, or the newest whole one of the run.
+
+        Checkpoints after it are deleted (damaged ones, or those of a future that is given up), and
+        the sinks forget what was written after it.
+
+        Returns:
+            The step it stands at; None when there is no whole checkpoint and the run starts anew.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged or belongs to another run.
+        """
+        path = checkpoints.find_latest(self._folder) if path is None else path
+        if path is not None:
+            self._load(checkpoints.load_checkpoint(path), path)
+        checkpoints.discard_after(self._folder, -1 if path is None else self._step)
+        for sink in self._sinks:
+            sink.rewind(self._step)
+        self._restored = True
+        return None if path is None else self._step
+
+    def run(self) -> TrainingResult:
+        """Train to the end, or until SIGTERM or SIGINT, which finish the step and save.
+
+        Raises:
+            CheckpointError: the folder holds checkpoints but `restore` was not called, or a
+                checkpoint cannot be saved.
+            TrainingError: loss or gradient were not finite too many times in a row, or an epoch
+                had no batch.
+        """
+        if not self._restored and checkpoints.has_checkpoints(self._folder):
+            raise CheckpointError(
+                f"{self._folder} holds checkpoints of an earlier run: resume it, or choose another "
+                "run folder"
+            )
+        with self._signals:
+            while self._epoch < self._settings.epochs and not self._must_end():
+                if self._run_epoch():
+                    self._finish_epoch()
+                elif self._signals.received is None:
+                    self._measure()
+            self._save()
+        return TrainingResult(
+            step=self._step,
+            epoch=self._epoch,
+            interrupted=self._signals.received,
+            skipped_steps=self._skipped_steps,
+            best=self._best,
+            weights=self._folder / "last" / checkpoints.MODEL_FILE,
+        )
+
+    def _must_end(self) -> bool:
+        limit = self._settings.max_steps
+        return self._signals.received is not None or (limit is not None and self._step >= limit)
+
+    def _factor(self) -> float:
+        return learning_rate_factor(
+            self._settings.optimizer,
+            step=self._step,
+            epoch=self._epoch,
+            total_steps=self.total_steps,
+        )
+
+    def _run_epoch(self) -> bool:
+        """One pass, or the rest of one; False when it was left before its end."""
+        self._model.train()
+        if self._position is not None:
+            self._data.restore(self._position)
+        batches = self._data.epoch(self._epoch)
+        self._clock.restart()
+        group = self._next_group(batches)
+        if not group and self._position is None:
+            raise TrainingError(f"epoch {self._epoch} has no batch: is the training split empty?")
+        every = self._settings.checkpoint_every_steps
+        # A stop that came while waiting for data leaves the group to the resumed run.
+        while group and self._signals.received is None:
+            self._take_step(group)
+            self._position = self._data.state()
+            if self._must_end():
+                return False
+            # Fetched before saving: at the end of an epoch its own checkpoint is the better one.
+            group = self._next_group(batches)
+            if group and every is not None and self._step % every == 0:
+                self._save()
+        return self._signals.received is None
+
+    def _next_group(self, batches: Iterator[GeoBatch]) -> list[GeoBatch]:
+        with self._clock.waiting():
+            return list(islice(batches, self._settings.accumulate))
+
+    def _take_step(self, group: list[GeoBatch]) -> None:
+        factor = self._factor()
+        self._stepper.take(group, step=self._step, factor=factor)
+        self._step += 1
+        self._clock.count(sum(len(batch) for batch in group))
+        if self._step % self._settings.log_every_steps == 0:
+            self._log(factor)
+
+    def _log(self, factor: float) -> None:
+        """Read the device once, write to the sinks, and see whether the run is still sound."""
+        report = self._stepper.report()
+        self._skipped_steps = report.skipped_steps
+        values = {f"train/{name}": value for name, value in report.means.items()}
+        values["train/learning_rate"] = self._settings.optimizer.learning_rate * factor
+        values["train/skipped_steps"] = float(report.skipped_steps)
+        values["train/epoch"] = float(self._epoch)
+        self._write(values | self._clock.read())
+        if report.longest_skipped_row > self._settings.max_nonfinite_steps:
+            raise TrainingError(
+                f"loss or gradient were not finite in {report.longest_skipped_row} steps in a row "
+                f"up to step {self._step} (all of them skipped, the weights are as before): lower "
+                "the learning rate, set clip_norm, or look for damaged features"
+            )
+
+    def _write(self, values: Mapping[str, float]) -> None:
+        for sink in self._sinks:
+            sink.write(self._step, values)
+
+    def _finish_epoch(self) -> None:
+        """Measure, keep the best, save; the next epoch is the new position."""
+        last = self._epoch + 1 == self._settings.epochs
+        every = 1 if self._validation is None else self._validation.every_epochs
+        self._measure(validate=last or (self._epoch + 1) % every == 0)
+        self._epoch += 1
+        self._position = None
+        self._save()
+
+    def _measure(self, *, validate: bool = True) -> None:
+        """Log what is left since the last log, then validate."""
+        if self._step % self._settings.log_every_steps != 0:
+            self._log(self._factor())
+        if self._validation is None or not validate:
+            return
+        self._model.eval()
+        with torch.no_grad():
+            measured = dict(self._validation.measure(self._model, self._epoch))
+        self._write({f"validation/{name}": value for name, value in measured.items()})
+        best = self._better(self._validation, measured)
+        if best is not None:
+            self._best = best
+            if self._validation.on_best is not None:
+                self._validation.on_best(self._model, measured)
+
+    def _better(self, validation: Validation, measured: Mapping[str, float]) -> Best | None:
+        """The new best, if it is one; a NaN never is."""
+        metric = validation.metric
+        if metric is None:
+            return None
+        if metric not in measured:
+            raise ConfigError(
+                f"the best checkpoint is to be told by {metric}, but validation measured only "
+                f"{sorted(measured)}"
+            )
+        value, before = float(measured[metric]), self._best
+        sign = 1.0 if validation.higher_is_better else -1.0
+        if value != value or (before is not None and sign * value <= sign * before.value):
+            return None
+        return Best(metric=metric, value=value, step=self._step)
+
+    def _save(self) -> None:
+        """A checkpoint of this moment, unless there is one; then old ones are deleted."""
+        if self._saved == (self._step, self._epoch):
+            return
+        tensors, random_values = random_state()
+        extra = {f"random.{name}": value for name, value in tensors.items()}
+        extra |= {f"run.{name}": value for name, value in self._stepper.counted_state().items()}
+        state = {
+            "epoch": self._epoch,
+            "position": self._position,
+            "seed": self._settings.seed,
+            "config_hash": self._settings.config_hash,
+            "best": None if self._best is None else asdict(self._best),
+            "random": random_values,
+        }
+        saved = checkpoints.Checkpoint(
+            model=self._model.trainable_state(),
+            optimizer=self._stepper.optimizer_state(),
+            extra=extra,
+            state=state,
+        )
+        checkpoints.save_checkpoint(self._folder, self._step, saved)
+        self._saved = (self._step, self._epoch)
+        keep = () if self._best is None else (self._best.step,)
+        checkpoints.prune(self._folder, keep_last=self._settings.keep_last, keep_steps=keep)
+
+    def _load(self, saved: checkpoints.Checkpoint, path: Path) -> None:
+        state = saved.state
+        for name in ("config_hash", "seed"):
+            if state[name] != getattr(self._settings, name):
+                raise CheckpointError(
+                    f"{path} was saved by a run with {name} {state[name]}, this run has "
+                    f"{getattr(self._settings, name)}: resume with the same configuration"
+                )
+        self._model.load_trainable_state(dict(saved.model))
+        self._stepper.load(saved.optimizer, part(saved.extra, "run."))
+        restore_random_state(part(saved.extra, "random."), state["random"])
+        self._step, self._epoch = state["step"], state["epoch"]
+        self._position = state["position"]
+        self._best = None if state["best"] is None else Best(**state["best"])
+        self._saved = (self._step, self._epoch)

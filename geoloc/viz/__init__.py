@@ -1,0 +1,15 @@
+"""Pictures of answers and errors: world maps, curves, and a page that shows them together."""
+
+from geoloc.viz.curves import draw_error_curve
+from geoloc.viz.error_map import draw_prediction_map
+from geoloc.viz.maps import closeup_png, draw_query_map, world_map_png
+from geoloc.viz.page import write_query_page
+
+__all__ = [
+    "closeup_png",
+    "draw_error_curve",
+    "draw_prediction_map",
+    "draw_query_map",
+    "world_map_png",
+    "write_query_page",
+]

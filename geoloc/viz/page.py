@@ -1,0 +1,204 @@
+"""A page of answered queries in one HTML file that needs no network and no script."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from geoloc.errors import DataError
+from geoloc.geodesy import great_circle_km
+from geoloc.viz.maps import closeup_png, percent, world_map_png
+from geoloc.viz.markdown import markdown_to_html
+from geoloc.viz.subjects import AnswerView, PlaceView
+
+ItemT = TypeVar("ItemT")
+_PHOTO_PX = 420
+_STYLE = """
+:root { --ink: #22282e; --faint: #5b6771; --line: #d9dee2; --accent: #0072b2; --paper: #ffffff;
+  --ground: #f6f7f8; }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--ink);
+  font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+main { max-width: 1180px; margin: 0 auto; padding: 32px 20px 48px; }
+h1 { font-size: 1.75rem; line-height: 1.25; margin: 0 0 4px; }
+h2 { font-size: 1.2rem; margin: 40px 0 12px; }
+h3, h4, h5, h6 { font-size: 1rem; margin: 20px 0 8px; }
+.card > :first-child { margin-top: 0; }
+p { margin: 0 0 12px; max-width: 75ch; }
+.faint { color: var(--faint); }
+.card { background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
+  padding: 20px; margin: 0 0 20px; }
+.card h3 { margin: 0 0 12px; font-size: 1.05rem; overflow-wrap: anywhere; }
+.top { display: grid; grid-template-columns: minmax(0, 260px) minmax(0, 1fr); gap: 20px;
+  align-items: start; margin-bottom: 16px; }
+.top.bare { grid-template-columns: minmax(0, 1fr); }
+img { display: block; max-width: 100%; height: auto; }
+.photo { border-radius: 4px; width: 100%; max-height: 260px; object-fit: contain;
+  object-position: left top; }
+.maps { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); gap: 12px; }
+.summary .scroll { margin-bottom: 16px; }
+figure { margin: 0 0 20px; }
+figcaption { font-weight: 600; margin-bottom: 8px; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .93rem; width: 100%;
+  font-variant-numeric: tabular-nums; }
+th { text-align: left; font-weight: 600; color: var(--faint); white-space: nowrap; }
+th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+tr:last-child td { border-bottom: 0; }
+.number { text-align: right; white-space: nowrap; }
+code { font-size: .9em; }
+@media (max-width: 640px) { .top, .maps { grid-template-columns: minmax(0, 1fr); }
+  .card { padding: 14px; } .coordinates { display: none; } }
+""".strip()
+
+
+def write_query_page(
+    answers: Sequence[AnswerView],
+    path: Path | str,
+    *,
+    title: str = "Where was it taken?",
+    images: Sequence[Image.Image | None] | None = None,
+    truths_deg: Sequence[tuple[float, float] | None] | None = None,
+    summary: str = "",
+    figures: Sequence[tuple[str, Path]] = (),
+) -> Path:
+    """Write a page with a card a query (photo, places, map) and, above, a summary and figures.
+
+    Args:
+        answers: what was answered, a card each, in order.
+        path: HTML file to write; folders are made as needed.
+        title: heading of the page.
+        images: the image of each answer, or None for one that is not shown.
+        truths_deg: where each image was really taken, or None where that is not known.
+        summary: Markdown shown above the cards (headings, tables, lists, paragraphs).
+        figures: captions with PNG files, shown after the summary and stored in the page.
+
+    Raises:
+        DataError: images or truths are not as many as answers, or a figure cannot be read.
+        CoordinateError: a truth is no place.
+    """
+    photos = _one_each(images, len(answers), "images")
+    truths = _one_each(truths_deg, len(answers), "truths_deg")
+    cards = [
+        _card(answer, photo, truth)
+        for answer, photo, truth in zip(answers, photos, truths, strict=True)
+    ]
+    shown = "".join(_figure(caption, Path(file)) for caption, file in figures)
+    heading = '<h2 id="queries">Queries</h2>' if cards else ""
+    body = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>
+{_STYLE}
+</style>
+</head>
+<body>
+<main>
+<h1>{escape(title)}</h1>
+<p class="faint">Answers are numbered by rank. Probabilities are shares among all places that \
+could be answered; a star marks where an image was really taken.</p>
+{f'<section class="card summary">{markdown_to_html(summary)}</section>' if summary else ""}
+{shown}
+{heading}
+{"".join(cards)}
+<p class="faint">Outlines: Natural Earth, public domain. City names: GeoNames, CC BY 4.0.</p>
+</main>
+</body>
+</html>
+"""
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(body, encoding="utf-8")
+    return file
+
+
+def _one_each(
+    given: Sequence[ItemT | None] | None, count: int, what: str
+) -> Sequence[ItemT | None]:
+    values = [None] * count if given is None else given
+    if len(values) != count:
+        raise DataError(f"{len(values)} {what} for {count} answers: give one each, or None")
+    return values
+
+
+def _card(
+    answer: AnswerView, photo: Image.Image | None, truth_deg: tuple[float, float] | None
+) -> str:
+    picture = ""
+    if photo is not None:
+        picture = (
+            f'<img class="photo" alt="the queried image {escape(answer.source)}" '
+            f'src="{_photo_uri(photo)}">'
+        )
+    world = _data_uri(world_map_png(answer, truth_deg=truth_deg), "image/png")
+    closeup = _data_uri(closeup_png(answer, truth_deg=truth_deg), "image/png")
+    best = answer.places[0]
+    return f"""<section class="card">
+<h3>{escape(answer.source)}</h3>
+<div class="{"top" if picture else "top bare"}">{picture}{_places_table(answer.places, truth_deg)}\
+</div>
+<div class="maps">
+<img alt="world map of the answered places; the best is {escape(best.name)}" src="{world}" \
+width="860" height="430">
+<img alt="close-up of the best place" src="{closeup}" width="430" height="430">
+</div>
+</section>
+"""
+
+
+def _places_table(places: Sequence[PlaceView], truth_deg: tuple[float, float] | None) -> str:
+    far_head = "" if truth_deg is None else '<th class="number">from the truth</th>'
+    rows: list[str] = []
+    for rank, place in enumerate(places, 1):
+        lat, lon = place.latlon_deg
+        far = ""
+        if truth_deg is not None:
+            km = float(great_circle_km(np.array([place.latlon_deg]), np.array([truth_deg]))[0])
+            far = f'<td class="number">{km:,.0f} km</td>'
+        rows.append(
+            f'<tr><td class="number">{rank}</td>'
+            f'<td class="number">{escape(percent(place.probability))}</td>'
+            f"<td>{escape(place.name)}</td>"
+            f'<td class="number coordinates">{lat:.3f}, {lon:.3f}</td>{far}</tr>'
+        )
+    return (
+        '<div class="scroll"><table><thead><tr><th class="number">rank</th>'
+        '<th class="number">probability</th><th>place</th>'
+        f'<th class="number coordinates">latitude, longitude</th>{far_head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _figure(caption: str, file: Path) -> str:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"figure {file} cannot be read: {error.strerror}") from error
+    uri = _data_uri(content, "image/png")
+    return (
+        f'<figure class="card"><figcaption>{escape(caption)}</figcaption>'
+        f'<img alt="{escape(caption)}" src="{uri}"></figure>\n'
+    )
+
+
+def _photo_uri(photo: Image.Image) -> str:
+    small = photo.convert("RGB")
+    small.thumbnail((_PHOTO_PX, _PHOTO_PX))
+    buffer = io.BytesIO()
+    # Pixels only: nothing of the camera's metadata may reach a page that is passed on.
+    Image.fromarray(np.asarray(small)).save(buffer, "JPEG", quality=85)
+    return _data_uri(buffer.getvalue(), "image/jpeg")
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geoloc.inference import Answer, PlaceAnswer, Refusal
+from geoloc.inference.formats import (
+    CSV_COLUMNS,
+    coordinates_text,
+    format_answers,
+    to_csv,
+    to_geojson,
+    to_json,
+    to_text,
+)
+
+PARIS = PlaceAnswer(
+    latlon_deg=(48.8566, 2.3522),
+    score=0.31,
+    probability=0.125,
+    city="Paris",
+    city_km=0.4,
+    region="Île-de-France",
+    country_code="FR",
+    country="France",
+)
+SEA = PlaceAnswer(
+    latlon_deg=(-10.5, -120.25),
+    score=0.1,
+    probability=1e-9,
+    city='Adamstown, "Pitcairn"',
+    city_km=1700.0,
+    region=None,
+    country_code=None,
+    country=None,
+)
+ANSWER = Answer(source="a, b.jpg", places=(PARIS, SEA), model="abc123", gallery="even-land")
+OTHER = Answer(source="c.jpg", places=(SEA,), model="abc123", gallery="even-land")
+REFUSAL = Refusal(source="d.jpg", message="no such file", kind="missing")
+RESULTS = [ANSWER, REFUSAL, OTHER]
+
+
+def test_text_is_aligned_and_names_everything() -> None:
+    lines = to_text(RESULTS).split("\n")
+    assert lines[0] == "a, b.jpg"
+    assert "1." in lines[1]
+    assert "12.5%" in lines[1]
+    assert "48.8566 N, 2.3522 E" in lines[1]
+    assert "Paris, Île-de-France, France" in lines[1]
+    assert "10.5000 S, 120.2500 W" in lines[2]
+    assert "at sea" in lines[2]
+    assert lines[1].index("Paris") == lines[2].index("1700 km from")
+    assert "d.jpg: refused: no such file" in lines
+    assert to_text([]) == ""
+
+
+def test_text_shows_control_characters_instead_of_obeying_them() -> None:
+    hostile = Answer(source="x\x1b[2J\n\u202ey.jpg", places=(PARIS,), model="m", gallery="g")
+    refused = Refusal(source="\x07\n", message="a\rb", kind="k")
+    text = to_text([hostile, refused])
+    assert not set(text) & set("\x1b\u202e\x07\r")
+    assert len(text.split("\n")) == 5
+
+
+def test_json_is_the_documented_schema() -> None:
+    content = json.loads(to_json(RESULTS))
+    assert set(content) == {"schema_version", "answers", "refusals"}
+    assert content["schema_version"] == 1
+    assert [answer["source"] for answer in content["answers"]] == ["a, b.jpg", "c.jpg"]
+    assert set(content["answers"][0]) == {"source", "model", "gallery", "places"}
+    assert content["answers"][0]["places"][0] == {
+        "rank": 1,
+        "latitude_deg": 48.8566,
+        "longitude_deg": 2.3522,
+        "score": 0.31,
+        "probability": 0.125,
+        "city": "Paris",
+        "city_km": 0.4,
+        "region": "Île-de-France",
+        "country_code": "FR",
+        "country": "France",
+    }
+    sea = content["answers"][0]["places"][1]
+    assert (sea["region"], sea["country_code"], sea["country"]) == (None, None, None)
+    assert sea["probability"] == 1e-9
+    refusal = {"source": "d.jpg", "kind": "missing", "message": "no such file"}
+    assert content["refusals"] == [refusal]
+
+
+def test_geojson_has_longitude_first() -> None:
+    content = json.loads(to_geojson(RESULTS))
+    assert content["type"] == "FeatureCollection"
+    assert len(content["features"]) == 3
+    for feature in content["features"]:
+        assert feature["type"] == "Feature"
+        assert feature["geometry"]["type"] == "Point"
+    assert content["features"][0]["geometry"]["coordinates"] == [2.3522, 48.8566]
+    # Only read the other way round would this longitude be out of range.
+    assert content["features"][1]["geometry"]["coordinates"] == [-120.25, -10.5]
+    assert content["features"][2]["properties"]["source"] == "c.jpg"
+    assert "latitude_deg" not in content["features"][0]["properties"]
+
+
+def test_geojson_is_read_by_another_implementation() -> None:
+    shapely = pytest.importorskip("shapely")
+    geometry = shapely.from_geojson(to_geojson([ANSWER]))
+    assert [(point.x, point.y) for point in geometry.geoms] == [
+        (2.3522, 48.8566),
+        (-120.25, -10.5),
+    ]
+
+
+def test_csv_survives_commas_and_quotes() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(RESULTS))))
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert [row["source"] for row in rows] == ["a, b.jpg", "a, b.jpg", "c.jpg"]
+    assert [row["rank"] for row in rows] == ["1", "2", "1"]
+    assert rows[1]["city"] == 'Adamstown, "Pitcairn"'
+    assert rows[1]["country"] == ""
+    assert float(rows[0]["latitude_deg"]) == 48.8566
+
+
+@pytest.mark.parametrize("form", ["text", "json", "geojson", "csv"])
+def test_format_answers_picks_the_writer(form: Any) -> None:
+    writers = {"text": to_text, "json": to_json, "geojson": to_geojson, "csv": to_csv}
+    assert format_answers(RESULTS, form) == writers[form](RESULTS)
+    assert format_answers(RESULTS, form).endswith("\n")
+
+
+@given(source=st.text(), lat=st.floats(-90, 90), lon=st.floats(-180, 180))
+def test_any_source_and_place_come_back(source: str, lat: float, lon: float) -> None:
+    place = PlaceAnswer(
+        latlon_deg=(lat, lon),
+        score=0.0,
+        probability=0.0,
+        city=source,
+        city_km=0.0,
+        region=None,
+        country_code=None,
+        country=None,
+    )
+    answer = Answer(source=source, places=(place,), model="m", gallery="g")
+    feature = json.loads(to_geojson([answer]))["features"][0]
+    assert feature["geometry"]["coordinates"] == pytest.approx([lon, lat], abs=1e-6)
+    assert feature["properties"]["source"] == source
+    rows = list(csv.reader(io.StringIO(to_csv([answer]), newline="")))
+    assert rows[1][0] == source
+    assert len(to_text([answer]).split("\n")) == 3
+
+
+@pytest.mark.parametrize(
+    ("latlon_deg", "text"),
+    [
+        ((0.0, 0.0), "0.0000 N, 0.0000 E"),
+        ((-33.92491, 18.42409), "33.9249 S, 18.4241 E"),
+        ((89.99999, -180.0), "90.0000 N, 180.0000 W"),
+    ],
+)
+def test_coordinates_text(latlon_deg: tuple[float, float], text: str) -> None:
+    assert coordinates_text(latlon_deg) == text

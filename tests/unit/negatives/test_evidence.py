@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import torch
+
+from geoloc.negatives import observe
+
+PARIS, LONDON, SYDNEY = (48.8566, 2.3522), (51.5074, -0.1278), (-33.8688, 151.2093)
+
+
+def places(*pairs: tuple[float, float]) -> torch.Tensor:
+    return torch.tensor(pairs, dtype=torch.float64)
+
+
+def test_lags_are_great_circle_kilometres_between_the_right_pairs():
+    evidence = observe(
+        places(PARIS, SYDNEY), places(PARIS, LONDON, SYDNEY), torch.eye(2, 3, dtype=torch.bool)
+    )
+    assert evidence.lag_km.shape == (2, 3)
+    assert evidence.lag_km[0, 0] == 0.0
+    assert abs(float(evidence.lag_km[0, 1]) - 343.6) < 1.0
+    assert abs(float(evidence.lag_km[0, 2]) - 16960) < 20
+    assert evidence.lag_km[1, 2] == 0.0
+    assert evidence.observed is None
+    assert evidence.expected is None
+
+
+def test_observed_is_half_the_squared_distance_of_unit_features():
+    generator = torch.Generator().manual_seed(3)
+    query = torch.randn(4, 6, generator=generator)
+    candidate = torch.randn(5, 6, generator=generator) * 7.0
+    evidence = observe(
+        torch.zeros(4, 2, dtype=torch.float64),
+        torch.zeros(5, 2, dtype=torch.float64),
+        torch.zeros(4, 5, dtype=torch.bool),
+        query_feature=query,
+        candidate_feature=candidate,
+    )
+    assert evidence.observed is not None
+    for i in range(4):
+        for j in range(5):
+            a, b = query[i] / query[i].norm(), candidate[j] / candidate[j].norm()
+            expected = 0.5 * float((a - b).square().sum())
+            assert abs(float(evidence.observed[i, j]) - expected) < 1e-6
+
+
+def test_a_candidate_without_a_feature_has_a_lag_but_no_observation():
+    evidence = observe(
+        places(PARIS),
+        places(PARIS, LONDON),
+        torch.eye(1, 2, dtype=torch.bool),
+        query_feature=torch.ones(1, 2),
+        candidate_feature=torch.tensor([[1.0, 1.0], [torch.nan, torch.nan]]),
+    )
+    assert evidence.observed is not None
+    assert float(evidence.observed[0, 0]) < 1e-6
+    assert torch.isnan(evidence.observed[0, 1])
+    assert torch.isfinite(evidence.lag_km).all()
+
+
+def test_the_expectation_is_asked_at_the_lags():
+    evidence = observe(
+        places(PARIS),
+        places(PARIS, LONDON),
+        torch.eye(1, 2, dtype=torch.bool),
+        expectation=lambda lag_km: lag_km / 1000.0,
+    )
+    assert evidence.expected is not None
+    assert torch.equal(evidence.expected, evidence.lag_km / 1000.0)
+
+
+def test_no_gradient_flows_through_evidence():
+    feature = torch.ones(2, 3, requires_grad=True)
+    evidence = observe(
+        places(PARIS, LONDON),
+        places(PARIS, LONDON),
+        torch.eye(2, dtype=torch.bool),
+        query_feature=feature,
+        candidate_feature=feature,
+    )
+    assert evidence.observed is not None
+    assert not evidence.observed.requires_grad

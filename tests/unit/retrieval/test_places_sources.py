@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from geoloc.errors import CoordinateError, DataError
+from geoloc.retrieval import distinct_places, merge_places, places_from_csv
+
+
+def test_distinct_places_against_a_naive_loop():
+    generator = np.random.default_rng(0)
+    places = generator.integers(-3, 4, size=(200, 2)).astype(float)
+    first, own = distinct_places(places)
+    seen: list[tuple[float, float]] = []
+    for row, place in enumerate(map(tuple, places)):
+        if place not in seen:
+            assert first[len(seen)] == row
+            seen.append(place)
+        assert own[row] == seen.index(place)
+    assert len(first) == len(seen)
+
+
+def test_one_point_under_two_names_is_one_place():
+    places = np.array([[5.0, 180.0], [5.0, -180.0], [90.0, 3.0], [90.0, -70.0], [0.0, -0.0],
+                       [-0.0, 0.0], [-90.0, 3.0]])  # fmt: skip
+    first, own = distinct_places(places)
+    assert (first.tolist(), own.tolist()) == ([0, 2, 4, 6], [0, 0, 1, 1, 2, 2, 3])
+
+
+def test_merging_keeps_the_order_and_the_values_given():
+    merged = merge_places(np.array([[5.0, 180.0], [1.0, 2.0]]), np.array([[5.0, -180.0], [3, 4]]))
+    assert merged.tolist() == [[5.0, 180.0], [1.0, 2.0], [3.0, 4.0]]
+    with pytest.raises(DataError, match="every source is empty"):
+        merge_places(np.empty((0, 2)))
+    with pytest.raises(CoordinateError):
+        merge_places(np.array([[95.0, 0.0]]))
+
+
+@pytest.mark.parametrize("header", ["LAT,LON", "longitude,name,latitude", "id,lat,lng"])
+def test_csv_by_the_usual_names(tmp_path, header):
+    path = tmp_path / "places.csv"
+    values = {"lat": "1.5", "lon": "-2.5", "lng": "-2.5", "latitude": "1.5", "longitude": "-2.5"}
+    row = ",".join(values.get(name.lower(), "x") for name in header.split(","))
+    path.write_text(f"{header}\n{row}\n")
+    assert places_from_csv(path).tolist() == [[1.5, -2.5]]
+
+
+def test_csv_by_names_given_and_its_errors(tmp_path):
+    path = tmp_path / "places.csv"
+    path.write_text("y,x\n1,2\n3,\n")
+    with pytest.raises(DataError, match=r"no one column.*\['y', 'x'\]"):
+        places_from_csv(path)
+    with pytest.raises(DataError, match="no column 'lat'"):
+        places_from_csv(path, latitude="lat", longitude="x")
+    with pytest.raises(CoordinateError, match="row 2"):
+        places_from_csv(path, latitude="y", longitude="x")
+    path.write_text("lat,lon\n1,2\n95,2\n")
+    with pytest.raises(CoordinateError, match="95"):
+        places_from_csv(path)
+    path.write_text("lat,lon\n")
+    with pytest.raises(DataError, match="header only"):
+        places_from_csv(path)
+    path.write_text("")
+    with pytest.raises(DataError, match="cannot be read"):
+        places_from_csv(path)
+    with pytest.raises(DataError, match="no file"):
+        places_from_csv(tmp_path / "absent.csv")

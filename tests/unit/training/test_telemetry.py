@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from geoloc.errors import ConfigError, DataError
+from geoloc.training import JsonLinesSink, ProgressSink, ScalarSink, TensorBoardSink, WandbSink
+from geoloc.training.telemetry import RunningMeans, StepClock
+
+
+def lines(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_json_lines_after_a_resume_have_no_step_twice(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    first = JsonLinesSink(path)
+    for step in (1, 2, 3, 4):
+        first.write(step, {"loss": step / 2})
+    first.close()
+    with path.open("a") as stream:
+        stream.write('{"step": 5, "lo')  # killed while writing
+    second = JsonLinesSink(path)
+    second.rewind(2)
+    for step in (3, 4, 5):
+        second.write(step, {"loss": step / 4})
+    second.close()
+    assert [line["step"] for line in lines(path)] == [1, 2, 3, 4, 5]
+    assert [line["loss"] for line in lines(path)] == [0.5, 1.0, 0.75, 1.0, 1.25]
+
+
+def test_json_lines_are_valid_json_even_for_nan(tmp_path: Path):
+    sink = JsonLinesSink(tmp_path / "m.jsonl")
+    sink.write(1, {"a": float("nan"), "b": float("inf"), "c": 1.5})
+    sink.close()
+    assert lines(tmp_path / "m.jsonl") == [{"step": 1, "a": None, "b": None, "c": 1.5}]
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
+    sink = JsonLinesSink(path)
+    with pytest.raises(DataError, match="line 2"):
+        sink.rewind(2)
+    sink.close()
+
+
+def test_tensorboard_holds_the_values_and_hides_what_is_done_again(tmp_path: Path):
+    sink = TensorBoardSink(tmp_path)
+    for step in (1, 2, 3):
+        sink.write(step, {"train/loss": float(step)})
+    sink.rewind(2)
+    sink.write(3, {"train/loss": 30.0})
+    sink.close()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path)).Reload().Scalars("train/loss")
+    assert [(event.step, event.value) for event in events] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+
+
+def test_the_progress_bar_is_silent_unless_stderr_is_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for terminal in (False, True):
+        stream = io.StringIO()
+        stream.isatty = lambda terminal=terminal: terminal  # type: ignore[method-assign]
+        monkeypatch.setattr(sys, "stderr", stream)
+        sink = ProgressSink(10, shown=("train/loss",))
+        sink.rewind(3)
+        sink.write(7, {"train/loss": 1.25})
+        sink.close()
+        assert ("7/10" in stream.getvalue()) is terminal
+        assert ("1.25" in stream.getvalue()) is terminal
+
+
+def test_wandb_missing_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError, match=r"geoloc\[wandb\]"):
+        WandbSink(tmp_path, project="p")
+
+
+def test_all_sinks_are_scalar_sinks(tmp_path: Path):
+    for sink in (JsonLinesSink(tmp_path / "m"), TensorBoardSink(tmp_path), ProgressSink(None)):
+        assert isinstance(sink, ScalarSink)
+        sink.close()
+
+
+def scalar(value: float) -> torch.Tensor:
+    return torch.tensor(value)
+
+
+def test_running_means_leave_invalid_steps_out():
+    means = RunningMeans()
+    means.add({"a": scalar(1.0)}, valid=scalar(1.0))
+    means.add({"a": scalar(float("nan"))}, valid=scalar(0.0))
+    means.add({"a": scalar(4.0)}, valid=scalar(1.0))
+    assert means.read() == {"a": 2.5}
+    assert means.read() == {}
+
+
+def test_running_means_go_on_after_a_restore():
+    first, second = RunningMeans(), RunningMeans()
+    first.add({"a": scalar(1.0)}, valid=scalar(1.0))
+    second.load_state_dict(first.state_dict(), torch.device("cpu"))
+    second.add({"a": scalar(2.0)}, valid=scalar(1.0))
+    assert second.read() == {"a": 1.5}
+
+
+def test_the_clock_counts_images_and_waiting(monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+    monkeypatch.setattr("geoloc.training.telemetry.time.perf_counter", lambda: now[0])
+    clock = StepClock()
+    with clock.waiting():
+        now[0] += 1.0
+    now[0] += 3.0
+    clock.count(100)
+    assert clock.read() == {"speed/images_per_s": 25.0, "speed/data_wait_share": 0.25}
+    now[0] += 1.0
+    assert clock.read() == {"speed/images_per_s": 0.0, "speed/data_wait_share": 0.0}
