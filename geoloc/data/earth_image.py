@@ -137,7 +137,7 @@ def smooth_earth(rgb: UInt8[np.ndarray, "rows columns 3"], *, pixel_km: float) -
     return EarthImage(pixels=torch.from_numpy(smooth), source_km=source_km)
 
 
-def _with_margin(plane: np.ndarray[Any, Any], width: int) -> np.ndarray[Any, Any]:
+def _with_margin(plane: np.ndarray, width: int) -> np.ndarray:
     """The picture with `width` more pixels on every side, from where the globe goes on."""
     half_turn = plane.shape[1] // 2
     north = np.roll(plane[:width][::-1], half_turn, axis=1)
@@ -146,20 +146,18 @@ def _with_margin(plane: np.ndarray[Any, Any], width: int) -> np.ndarray[Any, Any
     return np.concatenate((tall[:, -width:], tall, tall[:, :width]), axis=1)
 
 
-def _blur_meridians(plane: np.ndarray[Any, Any], *, sigma: float) -> np.ndarray[Any, Any]:
+def _blur_meridians(plane: np.ndarray, *, sigma: float) -> np.ndarray:
     from scipy.ndimage import gaussian_filter1d
 
     if sigma < 1e-3:
         return plane
     reach = min(math.ceil(4.0 * sigma), plane.shape[0])
     wide = _with_margin(plane, reach)[:, reach:-reach]
-    blurred: np.ndarray[Any, Any] = gaussian_filter1d(wide, sigma, axis=0, radius=reach)
+    blurred: np.ndarray = gaussian_filter1d(wide, sigma, axis=0, radius=reach)
     return blurred[reach:-reach]
 
 
-def _blur_parallels(
-    plane: np.ndarray[Any, Any], *, sigma: np.ndarray[Any, Any]
-) -> np.ndarray[Any, Any]:
+def _blur_parallels(plane: np.ndarray, *, sigma: np.ndarray) -> np.ndarray:
     """Gaussian blur along each row, around the globe, by a width of its own in pixels."""
     from scipy import fft
 

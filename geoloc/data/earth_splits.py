@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from geoloc.data.earth_blocks import BlockGrid, distance_to_bounds_km
 from geoloc.errors import ConfigError, DataError
-from geoloc.geodesy import fibonacci_sphere, sample_sphere
+from geoloc.geodesy import EARTH_RADIUS_KM, fibonacci_sphere, sample_sphere
 
 IsLand: TypeAlias = Callable[[Float[np.ndarray, "n 2"]], Bool[np.ndarray, " n"]]
 
@@ -48,12 +48,14 @@ class BlockHoldout:
 
     def is_clear(self, latlon_deg: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
         """Whether places lie farther than `buffer_km` from every held-out block."""
-        if self.block.size == 0:
-            return np.ones(len(latlon_deg), dtype=np.bool_)
-        bounds_deg = self.grid.bounds_deg(self.block)
-        clear: Bool[np.ndarray, " n"] = (
-            distance_to_bounds_km(latlon_deg, bounds_deg).min(axis=1) > self.buffer_km
-        )
+        clear = np.ones(len(latlon_deg), dtype=np.bool_)
+        reach_deg = math.degrees(self.buffer_km / EARTH_RADIUS_KM) + 1e-6
+        for bounds_deg in self.grid.bounds_deg(self.block):
+            south, _, north, _ = bounds_deg
+            beside = (latlon_deg[:, 0] > south - reach_deg) & (latlon_deg[:, 0] < north + reach_deg)
+            asked = np.flatnonzero(clear & beside)
+            distance_km = distance_to_bounds_km(latlon_deg[asked], bounds_deg[None])[:, 0]
+            clear[asked] = distance_km > self.buffer_km
         return clear
 
 
@@ -128,8 +130,8 @@ def draw_centres(
         DataError: places are asked for where there is (almost) no land.
     """
     wanted = sum(outside.values())
-    blocks: list[np.ndarray[Any, Any]] = []
-    clear: list[np.ndarray[Any, Any]] = []
+    blocks: list[np.ndarray] = []
+    clear: list[np.ndarray] = []
     for _ in range(_MAX_DRAWS):
         if _count(blocks) >= in_blocks and _count(clear) >= wanted:
             break
@@ -168,5 +170,5 @@ def _usable(
     return usable if include_antarctica else usable & (latlon_deg[:, 0] > _ANTARCTIC_DEG)
 
 
-def _count(parts: list[np.ndarray[Any, Any]]) -> int:
+def _count(parts: list[np.ndarray]) -> int:
     return sum(len(part) for part in parts)

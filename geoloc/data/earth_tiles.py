@@ -14,7 +14,6 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -211,7 +210,7 @@ def _land_shares(
     return land.reshape(len(centre_deg), -1).mean(axis=1)
 
 
-def _jpeg(tile: np.ndarray[Any, Any], *, quality: int) -> bytes:
+def _jpeg(tile: np.ndarray, *, quality: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(tile).save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()

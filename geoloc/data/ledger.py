@@ -116,9 +116,10 @@ class LossLedger:
                 still to come, and one bad shard at the start does not end a long pass.
             minimum_seen: without a total there is no verdict before so many samples were seen.
         """
+        # Divided, not multiplied: 6 of 47 must not exceed a share of 6 / 47.
         if total is not None:
-            return self.lost > share * total
-        return self.seen >= minimum_seen and self.lost > share * self.seen
+            return self.lost > 0 and self.lost / max(total, 1) > share
+        return self.lost > 0 and self.seen >= minimum_seen and self.lost / self.seen > share
 
     def raise_above(self, share: float, *, total: int | None = None, minimum_seen: int = 1) -> None:
         """Refuse to go on when more than a share of the samples is lost; see `exceeds`.

@@ -8,10 +8,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from geoloc.data.decoding import read_limited
 from geoloc.errors import DataError, ImageError
@@ -31,7 +30,7 @@ class ImageIndex:
     """
 
     containers: tuple[Path, ...]
-    id: np.ndarray[Any, np.dtype[np.bytes_]]
+    id: Shaped[np.ndarray, " image"]
     container: Int[np.ndarray, " image"]
 
     @classmethod
@@ -44,7 +43,7 @@ class ImageIndex:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; the images of the split belong there")
         containers: list[Path] = []
-        ids: list[np.ndarray[Any, Any]] = []
+        ids: list[np.ndarray] = []
         for path in sorted((folder, *folder.rglob("*"))):
             names = _names_in(path)
             stems = [PurePosixPath(name).stem.encode() for name in names]

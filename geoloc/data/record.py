@@ -90,7 +90,7 @@ def _coordinate(
     except ValueError:
         raise PlaceError(f"{name} is {_short(value)}", kind="coordinate_not_a_number") from None
     except OverflowError:
-        degrees = math.copysign(math.inf, cast("int", value))
+        degrees = math.inf
     if not math.isfinite(degrees):
         raise PlaceError(f"{name} is {_short(value)}", kind="coordinate_not_finite")
     if abs(degrees) > limit_deg:

@@ -120,10 +120,10 @@ def _list_folder(folder: Path, *, strict: bool) -> ShardList:
 
 
 def _list_urls(text: str) -> ShardList:
-    from braceexpand import braceexpand
+    from webdataset.shardlists import expand_urls
 
     is_pipe, is_local = text.startswith("pipe:"), "://" not in text
-    urls = [text] if is_pipe else list(braceexpand(text))
+    urls = [text] if is_pipe else list(expand_urls(text))
     if is_pipe:
         return ShardList(urls=tuple(urls), sizes=(None,))
     if is_local and not any(Path(url).is_file() for url in urls):

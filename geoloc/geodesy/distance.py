@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -65,15 +66,17 @@ def pairwise_great_circle_km(
     """
     xp = array_namespace(a_deg, b_deg)
     u, v = unit_vectors(widen(a_deg)), unit_vectors(widen(b_deg))
-    apart = _sum_of_squares(u, v, sign=-1)
-    together = _sum_of_squares(u, v, sign=1)
-    angle = 2 * xp.arctan2(sqrt_at_zero(apart), sqrt_at_zero(together))
+    angle = 2 * xp.arctan2(_chord(u, v), _chord(u, -v))
     return cast_like(EARTH_RADIUS_KM * angle, a_deg)
 
 
-def _sum_of_squares(u: Any, v: Any, *, sign: int) -> Any:
-    # axis by axis: a (query, candidate, 3) array would take three times the memory
-    return sum((u[:, None, axis] + sign * v[None, :, axis]) ** 2 for axis in range(3))
+def _chord(u: Any, v: Any) -> Any:
+    """|u - v| of every pair, from differences: a dot product would lose metres at short lags."""
+    if isinstance(u, Tensor):
+        return torch.cdist(u, v, compute_mode="donot_use_mm_for_euclid_dist")
+    from scipy.spatial.distance import cdist
+
+    return cdist(u, v)
 
 
 def geodesic_km(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,7 +13,7 @@ from torch import Tensor
 from geoloc.data.decoding import MAX_PIXELS, decode_image, read_image
 from geoloc.errors import ImageError
 
-ImageLike: TypeAlias = "str | Path | bytes | Image.Image | np.ndarray[Any, Any] | Tensor"
+ImageLike: TypeAlias = "str | Path | bytes | Image.Image | np.ndarray | Tensor"
 
 
 def source_name(item: object, position: int) -> str:
@@ -24,7 +24,7 @@ def source_name(item: object, position: int) -> str:
     return filename or f"image {position + 1}"
 
 
-def open_picture(item: ImageLike, *, name: str = "image") -> Image.Image:
+def open_picture(item: object, *, name: str = "image") -> Image.Image:
     """The RGB picture behind a path, encoded bytes, a PIL image, an array or a tensor.
 
     Arrays are (height, width), (height, width, 3) or (height, width, 4), tensors
@@ -32,7 +32,7 @@ def open_picture(item: ImageLike, *, name: str = "image") -> Image.Image:
     seen, not prepared for a model: the model's own preset does that.
 
     Args:
-        item: the image; a path's own name stands in its errors.
+        item: the image, see `ImageLike`; a path's own name stands in its errors.
         name: what an error calls an image that has no path.
 
     Raises:
@@ -46,7 +46,7 @@ def open_picture(item: ImageLike, *, name: str = "image") -> Image.Image:
         return _from_pil(item, name)
     if isinstance(item, Tensor):
         return _from_tensor(item, name)
-    if isinstance(cast("object", item), np.ndarray):
+    if isinstance(item, np.ndarray):
         return _from_array(item, name)
     raise ImageError(
         f"{name}: cannot read an image from {type(item).__name__}; give a path, bytes,"
@@ -92,7 +92,7 @@ def _from_tensor(tensor: Tensor, name: str) -> Image.Image:
     return _from_array(pixels.numpy(), name)
 
 
-def _from_array(array: np.ndarray[Any, Any], name: str) -> Image.Image:
+def _from_array(array: np.ndarray, name: str) -> Image.Image:
     pixels = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
     colour = pixels.ndim == 3 and pixels.shape[-1] in {3, 4}
     if not (colour or pixels.ndim == 2) or pixels.size == 0:
@@ -105,7 +105,7 @@ def _from_array(array: np.ndarray[Any, Any], name: str) -> Image.Image:
     return _from_pil(Image.fromarray(np.ascontiguousarray(_as_bytes(pixels, name))), name)
 
 
-def _as_bytes(pixels: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _as_bytes(pixels: np.ndarray, name: str) -> np.ndarray:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == np.uint16:

@@ -28,7 +28,7 @@ class AreaTable:
         country_code: ISO 3166-1 alpha-2, such as "FR"; Namibia is "NA". None at sea.
         country: English name. None at sea.
         region: English name of the state or province, or the local one where there is no English
-            one. None at sea and in five nameless areas.
+            one. None at sea and in six nameless areas.
         region_code: ISO 3166-2 or Natural Earth's stand-in. None at sea.
         on_land: inside an area; False where a place at sea was given to the nearest coast.
         area_index: row of the area in `Areas`; -1 at sea.

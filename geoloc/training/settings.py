@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,15 @@ class TrainingData(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best validation so far: the metric's name, its value, and the step it was measured at."""
+
+    metric: str
+    value: float
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
     """A measurement during training and what is made of it.
 
@@ -54,6 +64,26 @@ class Validation:
     metric: str | None = None
     higher_is_better: bool = True
     on_best: Callable[[DualEncoder, Mapping[str, float]], None] | None = None
+
+    def better(
+        self, measured: Mapping[str, float], *, before: Best | None, step: int
+    ) -> Best | None:
+        """The new best, if what was measured at `step` is one; a NaN never is.
+
+        Raises:
+            ConfigError: the metric is not among what was measured.
+        """
+        if self.metric is None:
+            return None
+        if self.metric not in measured:
+            raise ConfigError(
+                f"the best checkpoint is to be told by {self.metric}, but validation measured "
+                f"only {sorted(measured)}"
+            )
+        value, sign = float(measured[self.metric]), 1.0 if self.higher_is_better else -1.0
+        if math.isnan(value) or (before is not None and sign * value <= sign * before.value):
+            return None
+        return Best(metric=self.metric, value=value, step=step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,15 +133,6 @@ class TrainerSettings:
         for name, count in counts.items():
             if count is not None and count < 1:
                 raise ConfigError(f"{name} must be at least 1, not {count}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Best:
-    """The best validation so far: the metric's name, its value, and the step it was measured at."""
-
-    metric: str
-    value: float
-    step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,12 +155,15 @@ class ProgressSink:
     """A progress bar on standard error, only when that is a terminal.
 
     Args:
-        total_steps: steps of the whole run, if known.
-        shown: names of the values shown behind the bar.
+        total_steps: steps of the whole run, if known; may also be told later by `expect`.
+        shown: names of the values shown behind the bar, without what stands before a slash.
     """
 
     def __init__(
-        self, total_steps: int | None, *, shown: tuple[str, ...] = ("loss", "images_per_s")
+        self,
+        total_steps: int | None = None,
+        *,
+        shown: tuple[str, ...] = ("train/loss", "speed/images_per_s"),
     ) -> None:
         from tqdm import tqdm
 
@@ -169,6 +172,11 @@ class ProgressSink:
             total=total_steps, unit="step", disable=not sys.stderr.isatty(), file=sys.stderr
         )
 
+    def expect(self, total_steps: int | None) -> None:
+        """The length of the bar from now on."""
+        self._bar.total = total_steps
+        self._bar.refresh()
+
     def rewind(self, step: int) -> None:
         """Put the bar to `step`."""
         self._bar.reset(total=self._bar.total)
@@ -176,8 +184,9 @@ class ProgressSink:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Move the bar to `step`."""
-        shown = {name: f"{values[name]:.4g}" for name in self._shown if name in values}
-        if shown:
+        known = [name for name in self._shown if name in values]
+        if known:
+            shown = {name.rpartition("/")[2]: f"{values[name]:.4g}" for name in known}
             self._bar.set_postfix(shown, refresh=False)
         self._bar.update(step - self._bar.n)
 

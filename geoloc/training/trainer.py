@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from geoloc.batch import GeoBatch
-from geoloc.errors import CheckpointError, ConfigError, TrainingError
+from geoloc.errors import CheckpointError, TrainingError
 from geoloc.models import DualEncoder
 from geoloc.training import checkpoint as checkpoints
 from geoloc.training.interruption import StopSignals
@@ -78,7 +78,7 @@ class Trainer:
         self._skipped_steps = 0
         self._restored = False
         self._saved: tuple[int, int] | None = None
-        self._factor()
+        self._factor(0)
 
     @property
     def step(self) -> int:
@@ -153,10 +153,10 @@ class Trainer:
         limit = self._settings.max_steps
         return self._signals.received is not None or (limit is not None and self._step >= limit)
 
-    def _factor(self) -> float:
+    def _factor(self, step: int) -> float:
         return learning_rate_factor(
             self._settings.optimizer,
-            step=self._step,
+            step=step,
             epoch=self._epoch,
             total_steps=self.total_steps,
         )
@@ -167,6 +167,14 @@ class Trainer:
         if self._position is not None:
             self._data.restore(self._position)
         batches = self._data.epoch(self._epoch)
+        try:
+            return self._run_batches(batches)
+        finally:
+            # A stream left before its end has worker processes to stop.
+            if isinstance(batches, Generator):
+                batches.close()
+
+    def _run_batches(self, batches: Iterator[GeoBatch]) -> bool:
         self._clock.restart()
         group = self._next_group(batches)
         if not group and self._position is None:
@@ -189,18 +197,18 @@ class Trainer:
             return list(islice(batches, self._settings.accumulate))
 
     def _take_step(self, group: list[GeoBatch]) -> None:
-        factor = self._factor()
-        self._stepper.take(group, step=self._step, factor=factor)
+        self._stepper.take(group, step=self._step, factor=self._factor(self._step))
         self._step += 1
         self._clock.count(sum(len(batch) for batch in group))
         if self._step % self._settings.log_every_steps == 0:
-            self._log(factor)
+            self._log()
 
-    def _log(self, factor: float) -> None:
+    def _log(self) -> None:
         """Read the device once, write to the sinks, and see whether the run is still sound."""
         report = self._stepper.report()
         self._skipped_steps = report.skipped_steps
         values = {f"train/{name}": value for name, value in report.means.items()}
+        factor = self._factor(self._step - 1)
         values["train/learning_rate"] = self._settings.optimizer.learning_rate * factor
         values["train/skipped_steps"] = float(report.skipped_steps)
         values["train/epoch"] = float(self._epoch)
@@ -228,34 +236,18 @@ class Trainer:
     def _measure(self, *, validate: bool = True) -> None:
         """Log what is left since the last log, then validate."""
         if self._step % self._settings.log_every_steps != 0:
-            self._log(self._factor())
+            self._log()
         if self._validation is None or not validate:
             return
         self._model.eval()
         with torch.no_grad():
             measured = dict(self._validation.measure(self._model, self._epoch))
         self._write({f"validation/{name}": value for name, value in measured.items()})
-        best = self._better(self._validation, measured)
+        best = self._validation.better(measured, before=self._best, step=self._step)
         if best is not None:
             self._best = best
             if self._validation.on_best is not None:
                 self._validation.on_best(self._model, measured)
-
-    def _better(self, validation: Validation, measured: Mapping[str, float]) -> Best | None:
-        """The new best, if it is one; a NaN never is."""
-        metric = validation.metric
-        if metric is None:
-            return None
-        if metric not in measured:
-            raise ConfigError(
-                f"the best checkpoint is to be told by {metric}, but validation measured only "
-                f"{sorted(measured)}"
-            )
-        value, before = float(measured[metric]), self._best
-        sign = 1.0 if validation.higher_is_better else -1.0
-        if value != value or (before is not None and sign * value <= sign * before.value):
-            return None
-        return Best(metric=metric, value=value, step=self._step)
 
     def _save(self) -> None:
         """A checkpoint of this moment, unless there is one; then old ones are deleted."""

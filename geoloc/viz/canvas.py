@@ -108,12 +108,12 @@ def bare_axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
 
 
 @cache
-def _world_land() -> list[Float[np.ndarray, "point 2"]]:
+def _world_land() -> list[Float[np.ndarray, "_ 2"]]:
     return [equal_earth(ring) for ring in coarse_land_deg()]
 
 
 @cache
-def _world_borders() -> list[Float[np.ndarray, "point 2"]]:
+def _world_borders() -> list[Float[np.ndarray, "_ 2"]]:
     return [equal_earth(line) for line in border_lines_deg(COARSE_DEG)]
 
 
@@ -124,7 +124,7 @@ def _rim_deg() -> Float[np.ndarray, "point 2"]:
     return np.concatenate([east, west])
 
 
-def _graticule() -> list[Float[np.ndarray, "point 2"]]:
+def _graticule() -> list[Float[np.ndarray, "_ 2"]]:
     lat, lon = np.linspace(-90.0, 90.0, 181), np.linspace(-180.0, 180.0, 361)
     meridians = [np.stack([lat, np.full_like(lat, at)], axis=1) for at in range(-150, 180, 30)]
     parallels = [np.stack([np.full_like(lon, at), lon], axis=1) for at in range(-60, 90, 30)]

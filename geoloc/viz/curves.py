@@ -105,7 +105,7 @@ def _curve(
     name: str,
     errors_km: Float[np.ndarray, " image"],
     colour: str,
-    dashes: str | tuple[int, tuple[float, ...]],
+    dashes: str | tuple[int, tuple[int | float, ...]],
 ) -> None:
     distance = np.geomspace(_NEAREST_KM, _FARTHEST_KM, 800)
     label = f"{name} (median {np.median(errors_km):,.0f} km)"

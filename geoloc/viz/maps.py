@@ -224,7 +224,7 @@ def _km_text(a_deg: tuple[float, float], b_deg: tuple[float, float]) -> str:
     return f"{km:,.0f} km" if km >= 10 else f"{km:.1f} km"
 
 
-def _dashed(axes: Axes, pieces: Sequence[Float[np.ndarray, "point 2"]]) -> None:
+def _dashed(axes: Axes, pieces: Sequence[Float[np.ndarray, "_ 2"]]) -> None:
     lines = LineCollection(list(pieces), colors=INK, linewidths=1.3, linestyles=(0, (4, 3)))
     lines.set_zorder(5)
     axes.add_collection(lines, autolim=False)

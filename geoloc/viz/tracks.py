@@ -40,7 +40,7 @@ def great_circle_track(
     return track
 
 
-def cut_at_antimeridian(latlon_deg: PlacesDeg) -> list[PlacesDeg]:
+def cut_at_antimeridian(latlon_deg: PlacesDeg) -> list[Float[np.ndarray, "_ 2"]]:
     """The track in pieces that never jump across the map.
 
     Where two neighbours lie more than 180 degrees of longitude apart, the way between them

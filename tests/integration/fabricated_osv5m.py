@@ -72,7 +72,10 @@ def fabricate_release(
         places = _places(count + (5 if split == "train" else 0), generator)
         rows = [_row(next_id + offset, *place) for offset, place in enumerate(_named(places))]
         next_id += len(rows)
-        images = {row["id"]: _image(place, pixels, generator) for row, place in zip(rows, places)}
+        images = {
+            row["id"]: _image(place, pixels, generator)
+            for row, place in zip(rows, places, strict=True)
+        }
         good[split] = [row["id"] for row in rows[:count]]
         namibia += [row["id"] for row in rows[:count] if row["country"] == "NA"]
         if split == "train":
@@ -167,10 +170,9 @@ def _write_table(path: Path, rows: list[dict[str, str]]) -> None:
 
 def _write_images(folder: Path, images: dict[str, bytes], *, packed: bool) -> None:
     folder.mkdir(parents=True)
-    for part in range(3 if packed else 2):
-        chosen = {
-            one: data for one, data in images.items() if int(one) % (3 if packed else 2) == part
-        }
+    parts = 3 if packed else 2
+    for part in range(parts):
+        chosen = {one: data for one, data in images.items() if int(one) % parts == part}
         if packed:
             with zipfile.ZipFile(folder / f"{part:02d}.zip", "w") as archive:
                 for one, data in chosen.items():

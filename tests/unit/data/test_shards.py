@@ -88,7 +88,7 @@ def test_bad_places_are_refused(
     (record,) = make_records(1)
     with ShardWriter(tmp_path / "s") as writer:
         writer.write(record)
-        with pytest.raises(CoordinateError, match="bad: latitude|bad: longitude"):
+        with pytest.raises(CoordinateError, match=r"bad: latitude|bad: longitude"):
             writer.write(replace(record, key="bad", latlon_deg=place))
 
 
@@ -202,13 +202,13 @@ def test_sources_that_are_none(make_shards: Callable[..., Path], tmp_path: Path)
     folder = make_shards(4, per_shard=2)
     for text in ("{", "[]", '{"00000.tar": "2"}', '{"00000.tar": -1}', '{"00000.tar": true}'):
         (folder / "sizes.json").write_text(text)
-        with pytest.raises(DataError, match="sizes.json"):
+        with pytest.raises(DataError, match=r"sizes\.json"):
             list_shards(folder)
 
 
 def test_a_shard_that_sizes_does_not_name(make_shards: Callable[..., Path]) -> None:
     folder = make_shards(4, per_shard=2)
     (folder / "sizes.json").write_text('{"00000.tar": 2}')
-    with pytest.raises(DataError, match="does not name 00001.tar"):
+    with pytest.raises(DataError, match=r"does not name 00001\.tar"):
         list_shards(folder)
     assert list_shards(folder, strict=False).sizes == (2, 0)

@@ -353,14 +353,14 @@ def test_without_sizes_the_share_is_that_of_the_samples_seen(
 ) -> None:
     (folder / "sizes.json").unlink()
     (folder / "00000.tar").write_bytes(b"")
-    data = stream(training=False, max_lost_share=0.2, minimum_seen=3)
+    data = stream(training=False, max_lost_share=0.2, minimum_seen=10)
     assert data.sample_count is None
     assert data.steps_per_epoch is None
     assert len(keys_of(list(data.epoch(0)))) == COUNT - PER_SHARD
     for name in ("00001.tar", "00002.tar"):
         (folder / name).write_bytes(b"")
-    with pytest.raises(LostSamplesError, match=r"3 of 3 samples"):
-        next(data.epoch(0))
+    with pytest.raises(LostSamplesError, match=r"3 of 10 samples"):
+        list(data.epoch(0))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -400,6 +400,7 @@ def test_a_dead_worker_is_a_clear_error(
         list(stream(workers=2, start_method="fork").epoch(0))
 
 
+@pytest.mark.slow
 def test_spawned_workers_give_the_same(folder: Path, tmp_path: Path) -> None:
     script = tmp_path / "spawn.py"
     script.write_text(

@@ -76,6 +76,7 @@ def test_destinations_that_one_knows(start, bearing, distance_deg, expected):
     distance_km = math.radians(distance_deg) * EARTH_RADIUS_KM
     ours = destination_deg(np.array(start, float), np.array(float(bearing)), np.array(distance_km))
     assert great_circle_km(ours, np.array(expected, float)) < 1e-6
+    assert -180 <= ours[1] < 180
 
 
 centers = st.tuples(st.floats(-90, 90), st.floats(-180, 180)).map(np.array)

@@ -103,7 +103,7 @@ def test_a_pil_image_is_turned_upright_and_left_as_it_was(photo: Photo) -> None:
 )
 def test_refusals_name_the_image_and_the_kind(item: object, kind: str) -> None:
     with pytest.raises(ImageError, match="image 7: ") as caught:
-        open_picture(item, name="image 7")  # type: ignore[arg-type]
+        open_picture(item, name="image 7")
     assert caught.value.kind == kind
     assert "\n" not in str(caught.value)
 

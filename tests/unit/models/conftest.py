@@ -29,10 +29,15 @@ TINY_CLIP = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def importable_torchvision() -> None:
+    """Tests that import timm by themselves need what the encoders do first."""
+    declare_missing_operators()
+
+
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory) -> str:
     """Name of a very small CLIP that open_clip knows for this session."""
-    declare_missing_operators()
     import open_clip
 
     folder = tmp_path_factory.mktemp("open_clip")

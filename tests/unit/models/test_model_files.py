@@ -177,6 +177,17 @@ def test_torn_and_foreign_files_are_refused(tiny_spec, tmp_path, damage, words):
         load_model(tmp_path)
 
 
+def test_the_preset_in_use_when_saved_is_the_one_in_use_when_loaded(tiny_spec, tmp_path):
+    model = build_model(tiny_spec)
+    save_model(tmp_path, model, tiny_spec)
+    content = json.loads((tmp_path / "model.json").read_text())
+    # As if the library's defaults, on which the spec relied, had changed since.
+    content["spec"]["image_encoder"]["preset"] = {}
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    assert load_model(tmp_path).preset == model.preset
+    assert model.preset.std == (1.0, 1.0, 1.0)
+
+
 def test_weights_of_another_model_are_refused_even_with_a_right_checksum(tiny_spec, tmp_path):
     wide = dataclasses.replace(tiny_spec, head_hidden=24)
     save_model(tmp_path, build_model(wide), wide)

@@ -56,7 +56,7 @@ def test_the_file_is_whole(areas):
     assert "-99" not in areas.country_code
     assert (areas.country_code == "NA").sum() == 13
     assert len(set(areas.country_code)) > 230
-    assert sum(name is None for name in areas.region) <= 6
+    assert sum(name is None for name in areas.region) == 6
     assert set(areas.continent) == {"AF", "AN", "AS", "EU", "NA", "OC", "SA", None}
 
 
@@ -181,6 +181,18 @@ def test_outlines_are_light_and_lie_on_coasts_and_borders(areas):
     assert shapely.distance(drawn, us_canada) < 0.1
     assert shapely.distance(drawn, bavaria_hesse) > 1
     assert shapely.distance(drawn, utah_arizona) > 3
+
+
+def test_every_country_keeps_its_coast(areas):
+    drawn = shapely.union_all([shapely.LineString(line[:, ::-1]) for line in areas.outlines()])
+    edges = module._edges(areas)
+    coast = edges.where(edges.other_area < 0)
+    code = areas.country_code[coast.area]
+    # the first and the last country of the file too: index -1 stands for the sea
+    for country in ("FR", "GB", "JP", "NA", areas.country_code[0], areas.country_code[-1]):
+        starts = coast.start[code == country]
+        assert len(starts) > 30
+        assert np.median(shapely.distance(drawn, shapely.points(starts))) < 0.1, country
 
 
 def test_outlines_keep_within_their_tolerance(areas):

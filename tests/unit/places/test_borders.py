@@ -55,6 +55,8 @@ def test_lines_are_latlon_and_chained():
 def test_thinning_drops_small_islands_and_vertices():
     edges = find_edges(*two_squares_and_an_island())
     assert len(draw_lines(edges, tolerance_deg=0.6)) == 3
+    # short as they may be, lines between junctions stay: borders would have gaps without them
+    assert len(draw_lines(edges, tolerance_deg=1.5)) == 3
     wiggle = [(x / 10, 0.001 * (x % 2)) for x in range(11)]
     shape = shapely.Polygon([*wiggle, (1, 1), (0, 1)])
     edges = find_edges(np.array([shape]), np.array([0]))

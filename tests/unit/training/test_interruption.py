@@ -44,13 +44,12 @@ def test_outside_the_main_thread_nothing_is_installed():
     assert errors == []
 
 
-def test_a_forked_child_dies_of_sigterm_as_it_should():
+def test_a_forked_child_obeys_the_signal_at_once(monkeypatch: pytest.MonkeyPatch):
+    killed: list[tuple[int, int]] = []
     with StopSignals() as stop:
-        child = os.fork()
-        if child == 0:
-            signal.pause()
-            os._exit(0)
-        os.kill(child, signal.SIGTERM)
-        _, status = os.waitpid(child, 0)
-        assert os.WTERMSIG(status) == signal.SIGTERM
+        monkeypatch.setattr("os.getpid", lambda: 424242)
+        monkeypatch.setattr("os.kill", lambda pid, number: killed.append((pid, number)))
+        signal.raise_signal(signal.SIGTERM)
+        assert killed == [(424242, signal.SIGTERM)]
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
         assert stop.received is None

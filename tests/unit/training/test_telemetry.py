@@ -70,12 +70,13 @@ def test_the_progress_bar_is_silent_unless_stderr_is_a_terminal(
         stream = io.StringIO()
         stream.isatty = lambda terminal=terminal: terminal  # type: ignore[method-assign]
         monkeypatch.setattr(sys, "stderr", stream)
-        sink = ProgressSink(10, shown=("train/loss",))
+        sink = ProgressSink()
+        sink.expect(10)
         sink.rewind(3)
         sink.write(7, {"train/loss": 1.25})
         sink.close()
         assert ("7/10" in stream.getvalue()) is terminal
-        assert ("1.25" in stream.getvalue()) is terminal
+        assert ("loss=1.25" in stream.getvalue()) is terminal
 
 
 def test_wandb_missing_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

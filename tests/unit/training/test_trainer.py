@@ -196,6 +196,21 @@ def test_a_signal_finishes_the_step_saves_and_returns(tmp_path: Path, number: si
     assert signal.getsignal(number) is before
 
 
+def test_a_stream_left_before_its_end_is_closed(tmp_path: Path):
+    closed: list[int] = []
+
+    class Closing(ImageStream):
+        def epoch(self, epoch: int):
+            try:
+                yield from super().epoch(epoch)
+            finally:
+                closed.append(self._done)
+
+    trainer = make_trainer(tmp_path, data=Closing(), sink=StopAt(7))
+    trainer.run()
+    assert closed == [5, 2]
+
+
 def test_bf16_autocast_keeps_weights_float32_and_trains_about_alike(tmp_path: Path):
     losses: dict[str, float] = {}
     for precision in ("fp32", "bf16"):

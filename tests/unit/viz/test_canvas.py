@@ -47,7 +47,7 @@ def test_equal_figures_give_equal_bytes() -> None:
 
 def test_land_is_land_and_sea_is_sea_on_the_world_map(tmp_path, read_png) -> None:
     figure = new_figure(1000, 500)
-    axes = world_axes(figure, (0, 0, 1, 1))
+    axes = world_axes(figure, (0.0, 0.0, 1.0, 1.0))
     axes.apply_aspect()
     pixels = read_png(save_png(figure, tmp_path / "deep" / "er" / "world.png"))
     places = {

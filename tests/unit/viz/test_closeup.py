@@ -50,7 +50,7 @@ def test_the_middle_of_the_view_has_the_right_tone(
     center: tuple[float, float], tone: str, tmp_path, read_png
 ) -> None:
     figure = new_figure(300, 300)
-    closeup_axes(figure, (0, 0, 1, 1), np.array(center), 300.0)
+    closeup_axes(figure, (0.0, 0.0, 1.0, 1.0), np.array(center), 300.0)
     pixels = read_png(save_png(figure, tmp_path / "closeup.png"))
     wanted = [int(tone[at : at + 2], 16) for at in (1, 3, 5)]
     # A border may pass through the very middle: the tone of most pixels around it counts.
@@ -60,7 +60,7 @@ def test_the_middle_of_the_view_has_the_right_tone(
 
 def test_scale_bar_is_true(tmp_path) -> None:
     figure = new_figure(300, 300)
-    axes = closeup_axes(figure, (0, 0, 1, 1), np.array([40.0, 20.0]), 500.0)
+    axes = closeup_axes(figure, (0.0, 0.0, 1.0, 1.0), np.array([40.0, 20.0]), 500.0)
     (bar,) = axes.lines
     length = float(np.ptp(np.asarray(bar.get_xdata(), dtype=float)))
     assert f"{length:,.0f} km" in [text.get_text() for text in axes.texts]

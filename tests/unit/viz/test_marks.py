@@ -66,7 +66,7 @@ def test_labels_do_not_overlap_and_stay_on_the_map() -> None:
 
 def test_places_apart_are_numbered_and_places_together_share_a_label() -> None:
     figure = new_figure(400, 400)
-    axes = bare_axes(figure, (0, 0, 1, 1))
+    axes = bare_axes(figure, (0.0, 0.0, 1.0, 1.0))
     axes.set_xlim(0, 400)
     axes.set_ylim(0, 400)
     xy = np.array([[100.0, 100.0], [300.0, 300.0], [105.0, 100.0], [50.0, 350.0]])
@@ -75,7 +75,7 @@ def test_places_apart_are_numbered_and_places_together_share_a_label() -> None:
 
 
 def test_hidden_places_keep_the_ranks_of_the_others() -> None:
-    axes = bare_axes(new_figure(400, 400), (0, 0, 1, 1))
+    axes = bare_axes(new_figure(400, 400), (0.0, 0.0, 1.0, 1.0))
     axes.set_xlim(0, 400)
     axes.set_ylim(0, 400)
     xy = np.array([[100.0, 100.0], [300.0, 300.0], [900.0, 900.0], [200.0, 50.0]])
