@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,15 @@ from geoloc.data.osv5m_rows import SortedRows, choose_validation, sort_rows
 from geoloc.data.record import Record
 from geoloc.data.write_report import CountingWriter, WriteReport
 from geoloc.errors import ConfigError, ImageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sample:
+    """Number and columns of a row, and what reads its image."""
+
+    number: int
+    row: dict[str, Any]
+    read: Callable[[str], bytes]
 
 
 def write_osv5m_shards(
@@ -35,21 +45,19 @@ def write_osv5m_shards(
     depth) or folders of ``<id>.jpg``. Each sample's json holds every column of the table under its
     own name; images go over as they are, undecoded (``geoloc shards verify`` decodes them all).
 
-    Each zip is opened once and neither table nor images are held in memory: rows wait on disk
-    below `out_folder`, about one and a half times the table's size. Zips come in random order and
-    the images of a zip too, so a shard is a random part of one zip; reading permutes the shards.
+    Each zip is opened once; neither table nor images are held in memory: rows wait on disk below
+    `out_folder`, 1.5 times the table's size. Zips come in random order, as do the images of each:
+    a shard is a random part of a zip or two, and reading permutes the shards.
 
     Args:
-        release_folder: the release, as downloaded.
-        out_folder: folder to write into.
+        release_folder: the release as downloaded.
+        out_folder: where to write.
         split: which table.
-        samples_per_shard: samples in each tar.
+        samples_per_shard: in each tar.
         limit: at most so many samples are written, from as few zips as hold them.
-        seed: of the order and of the choice of validation samples; None keeps the order of zips
-            and table (and chooses as 0 does).
-        val_share: share of the training rows that goes to ``out_folder/val`` instead, OSV-5M's own
-            is 0.1, drawn by `choose_validation`.
-        progress: called with samples done and samples in all while images are written.
+        seed: of order and validation samples; None keeps the order of zips and table.
+        val_share: share of the rows for ``out_folder/val`` (`choose_validation`); OSV-5M has 0.1.
+        progress: called with samples done and samples in all.
 
     Returns:
         What was written and, by kind, what was skipped: ``malformed_row``, ``bad_id``,
@@ -62,25 +70,19 @@ def write_osv5m_shards(
     """
     _check_wishes(split, limit=limit, val_share=val_share)
     images = ImageIndex.build(release_folder / "images" / split)
-    folders = {split: out_folder / split}
-    if val_share > 0:
-        folders["val"] = out_folder / "val"
+    folders = {name: out_folder / name for name in ((split, "val") if val_share else (split,))}
     generator = np.random.default_rng(0 if seed is None else seed)
     with ExitStack() as stack:
-        writer = CountingWriter(folders, samples_per_shard=samples_per_shard)
+        writer = stack.enter_context(CountingWriter(folders, samples_per_shard=samples_per_shard))
         out_folder.mkdir(parents=True, exist_ok=True)
         spool = stack.enter_context(tempfile.TemporaryDirectory(dir=out_folder, prefix=".rows-"))
-        stack.enter_context(writer)
         rows = sort_rows(release_folder / f"{split}.csv", images, Path(spool), tally=writer)
         is_val = choose_validation(rows.latlon_deg, share=val_share, generator=generator)
         shuffle = None if seed is None else generator
         samples = stack.enter_context(closing(_samples(images, rows, generator=shuffle)))
         done = 0
         while writer.written != limit and (sample := next(samples, None)) is not None:
-            number, row, read = sample
-            record = _record(row, read, tally=writer)
-            if record is not None:
-                writer.write("val" if is_val[number] else split, record)
+            _write_one(writer, sample, "val" if is_val[sample.number] else split)
             done += 1
             if progress is not None:
                 progress(done, len(is_val))
@@ -97,8 +99,8 @@ def _check_wishes(split: str, *, limit: int | None, val_share: float) -> None:
 
 def _samples(
     images: ImageIndex, rows: SortedRows, *, generator: np.random.Generator | None
-) -> Generator[tuple[int, dict[str, Any], Callable[[str], bytes]]]:
-    """Number, columns and a reader of images, container by container."""
+) -> Generator[_Sample]:
+    """The rows in order of writing, container by container."""
     order = np.arange(len(images.containers))
     if generator is not None:
         order = generator.permutation(order)
@@ -110,20 +112,19 @@ def _samples(
             continue
         with images.opened(container) as read:
             for number, row in found:
-                yield number, row, read
+                yield _Sample(number=number, row=row, read=read)
 
 
-def _record(
-    row: dict[str, Any], read: Callable[[str], bytes], *, tally: CountingWriter
-) -> Record | None:
-    key = str(row["id"])
+def _write_one(writer: CountingWriter, sample: _Sample, split: str) -> None:
+    """Write a sample, or count why it cannot be."""
+    row, key = sample.row, str(sample.row["id"])
     try:
-        data = read(key)
+        data = sample.read(key)
     except ImageError as error:
-        tally.skip(error.kind, key)
-        return None
+        writer.skip(error.kind, key)
+        return
     if image_ending(data) is None:
-        tally.skip("not_an_image" if data else "empty_image", key)
-        return None
+        writer.skip("not_an_image" if data else "empty_image", key)
+        return
     place = (row["latitude"], row["longitude"])
-    return Record(key=key, image_bytes=data, latlon_deg=place, label=row)
+    writer.write(split, Record(key=key, image_bytes=data, latlon_deg=place, label=row))

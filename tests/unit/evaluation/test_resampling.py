@@ -90,3 +90,12 @@ def test_rows_that_do_not_count_are_not_in_the_mean():
     measure = RowMeasure(value=np.array([1.0, 0.0, 0.0]), counted=np.array([True, False, True]))
     assert measure.mean() == 0.5
     assert RowMeasure(value=np.ones(1), counted=np.zeros(1, dtype=bool)).mean() is None
+
+
+def test_rows_that_do_not_count_are_not_in_the_interval():
+    generator = np.random.default_rng(6)
+    km, block = generator.exponential(100, 300), generator.integers(30, size=300)
+    counted = generator.random(300) < 0.5
+    wild = RowMeasure(value=np.where(counted, km, 1e9), counted=counted)
+    alone = block_intervals({"mean": wild}, km, block, resamples=200)["mean"]
+    assert alone[0] < km[counted].mean() < alone[1] < 200.0

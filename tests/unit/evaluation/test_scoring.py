@@ -157,3 +157,10 @@ def test_areas_tell_country_and_region_by_polygon(make_table):
 def test_an_unknown_protocol_is_refused_with_the_names_of_the_known():
     with pytest.raises(ConfigError, match="osv5m-official, osv5m-clean, geoclip"):
         protocol_named("osv5m")
+
+
+def test_a_missing_label_is_out_of_every_gallerys_reach_officially(make_table):
+    paris = [[48.8566, 2.3522]] * 2
+    frame = make_table(paris, paris, country=["FR", None])
+    scores = score_predictions(frame, "osv5m-official", gallery_latlon_deg=np.array(paris[:1]))
+    assert scores.ceilings["gallery"]["Accuracy_country"] == 0.5
