@@ -26,7 +26,8 @@ $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/.demo-installed
 demo: $(VENV)/.demo-installed  ## cut Earth tiles, train, evaluate, ask where an unseen image was taken
 	$(BIN)/geoloc train configs/demo.yaml resume=auto
 	$(BIN)/geoloc evaluate runs/demo
-	$(BIN)/geoloc query data/earth_tiles_demo/unseen --run runs/demo --map runs/demo/query.html
+	$(BIN)/geoloc query data/earth_tiles_demo/unseen --run runs/demo --top-k 3 \
+		--map runs/demo/query.html --truth data/earth_tiles_demo/unseen/places.csv
 
 test: $(VENV)/.test-installed  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from geoloc.cli.command import Commands
+
+if TYPE_CHECKING:
+    from geoloc.inference import Answer
 
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
@@ -27,6 +31,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--top-k", type=int, default=5)
     parser.add_argument("--format", choices=("text", "json", "geojson", "csv"), default="text")
     parser.add_argument("--map", type=Path, help="also draw the answers: FILE.html or FILE.png")
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="CSV",
+        help="true places for --map: file, latitude, longitude",
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.set_defaults(run=run)
 
@@ -34,27 +44,23 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Answer every image; 2 if any was refused."""
     from geoloc.errors import ConfigError
-    from geoloc.inference import Answer, Geolocator, newest_run
+    from geoloc.inference import Answer, Geolocator, Refusal, newest_run
     from geoloc.inference.formats import format_answers
 
     if args.map is not None and args.map.suffix not in {".html", ".png"}:
         raise ConfigError(f"--map {args.map}: name a file that ends in .html or .png")
     run_folder = args.run_folder or newest_run()
     geolocator = Geolocator.load(run_folder, gallery=args.gallery, device=args.device)
-    answers: list[Answer] = []
-    refused = 0
-    for outcome in geolocator.locate_many(_files(args.images), top_k=args.top_k):
-        if isinstance(outcome, Answer):
-            answers.append(outcome)
-        else:
-            refused += 1
-            print(f"geoloc: {outcome.source}: {outcome.message}", file=sys.stderr)
-    if answers or args.format != "text":
-        print(format_answers(answers, args.format))
+    results = list(geolocator.locate_many(_files(args.images), top_k=args.top_k))
+    answers = [result for result in results if isinstance(result, Answer)]
+    refusals = [result for result in results if isinstance(result, Refusal)]
+    for refusal in refusals:
+        print(f"geoloc: {refusal.source}: {refusal.message}", file=sys.stderr)
+    print(format_answers(answers if args.format == "text" else results, args.format), end="")
     if args.map is not None and answers:
-        _draw(args.map, answers)
+        _draw(args.map, answers, truth_file=args.truth)
         print(f"map: {args.map}", file=sys.stderr)
-    return 2 if refused else 0
+    return 2 if refusals else 0
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
@@ -67,10 +73,34 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _draw(path: Path, answers: list[Any]) -> None:
+def _draw(path: Path, answers: Sequence[Answer], *, truth_file: Path | None) -> None:
+    from geoloc.inference.pictures import open_picture
     from geoloc.viz import draw_query_map, write_query_page
 
+    truths = [None] * len(answers) if truth_file is None else _truths(truth_file, answers)
+    images = [open_picture(Path(answer.source), name=answer.source) for answer in answers]
     if path.suffix == ".html":
-        write_query_page(answers, path)
+        write_query_page(
+            answers, path, title="Where were these taken?", images=images, truths_deg=truths
+        )
+    elif len(answers) == 1:
+        draw_query_map(answers[0], path, truth_deg=truths[0], image=images[0])
     else:
         draw_query_map(answers, path)
+
+
+def _truths(file: Path, answers: Sequence[Answer]) -> list[tuple[float, float] | None]:
+    """The true places of the answers' images, by file name, from a CSV file."""
+    from geoloc.errors import DataError
+
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            known = {
+                row["file"]: (float(row["latitude"]), float(row["longitude"]))
+                for row in csv.DictReader(stream)
+            }
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(
+            f"--truth {file}: a CSV with file, latitude and longitude is needed ({error})"
+        ) from None
+    return [known.get(Path(answer.source).name) for answer in answers]

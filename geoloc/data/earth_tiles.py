@@ -9,7 +9,6 @@ other tile. ``unseen/`` holds a few more easy tiles as plain JPEG files, to ask 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from geoloc._version import __version__
+from geoloc.artifacts import sha256_of, write_json
 from geoloc.data.admin_labels import admin_labels
 from geoloc.data.earth_image import (
     EarthImage,
@@ -233,13 +233,10 @@ def _describe(
         },
         "provenance": {
             "source": source.name,
-            "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+            "source_sha256": sha256_of(source),
             "credit": _BLUE_MARBLE_CREDIT if settings.image is None else None,
             "names": "nearest city on the sphere, GeoNames cities1000 (CC BY 4.0)",
             "geoloc_version": __version__,
         },
     }
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    partial = summary.folder / f"{DESCRIPTION_FILE}.tmp"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(summary.folder / DESCRIPTION_FILE)
+    write_json(summary.folder / DESCRIPTION_FILE, description)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from torch import Tensor
 
+from geoloc.artifacts import sha256_of, sync
 from geoloc.batch import GeoBatch
-from geoloc.data.feature_files import FEATURES, SAMPLES, FeatureWriter, read_meta, sha256_of, sync
+from geoloc.data.feature_files import FEATURES, SAMPLES, FeatureWriter, read_meta
 from geoloc.errors import DataError, MismatchError
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from torch import Tensor
 
+from geoloc.artifacts import sha256_of, sync
 from geoloc.batch import GeoBatch
 from geoloc.errors import DataError
 
@@ -149,18 +148,3 @@ def read_meta(folder: Path) -> dict[str, Any]:
     if meta.get("schema_version") != SCHEMA_VERSION or meta.get("complete") is not True:
         raise DataError(f"{path} is not of a complete cache of this version: build it again")
     return meta
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Ask the disk to hold a file, or the entries of a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

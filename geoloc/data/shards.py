@@ -13,6 +13,7 @@ import tarfile
 from pathlib import Path
 from types import TracebackType
 
+from geoloc.artifacts import write_atomically, write_text
 from geoloc.data.member_names import image_ending, member_stem
 from geoloc.data.record import Record, description_bytes, place_of
 from geoloc.data.shard_list import SIZES_FILE, UNFINISHED_FILE
@@ -122,7 +123,7 @@ class ShardWriter:
         if self._open:
             self._write_shard()
         text = json.dumps(self._sizes, indent=1) + "\n"
-        _write_atomically(self.folder / SIZES_FILE, text.encode())
+        write_text(self.folder / SIZES_FILE, text)
         (self.folder / UNFINISHED_FILE).unlink()
         self._closed = True
         return self._sizes
@@ -149,7 +150,7 @@ class ShardWriter:
                 stem = member_stem(record.key)
                 _add(tar, f"{stem}.{image_ending(record.image_bytes)}", record.image_bytes)
                 _add(tar, f"{stem}.json", description_bytes(record))
-        _write_atomically(self.folder / name, buffer.getvalue())
+        write_atomically(self.folder / name, lambda path: path.write_bytes(buffer.getvalue()))
         self._sizes[name] = len(self._open)
         self._open.clear()
 
@@ -164,12 +165,3 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size = len(data)
     tar.addfile(info, io.BytesIO(data))
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.tmp")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -21,6 +21,7 @@ from geoloc.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocol_
 from geoloc.evaluation.report import EvaluationReport, ReportRow, scores_text
 from geoloc.evaluation.resampling import block_intervals, spatial_blocks
 from geoloc.evaluation.scoring import Scores, score_predictions
+from geoloc.evaluation.terminal import terminal_table
 
 __all__ = [
     "LEVELS",
@@ -48,5 +49,6 @@ __all__ = [
     "score_predictions",
     "scores_text",
     "spatial_blocks",
+    "terminal_table",
     "write_predictions",
 ]

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from geoloc.artifacts import write_atomically
 from geoloc.errors import CoordinateError, DataError
 from geoloc.geodesy import is_valid_latlon
-from geoloc.retrieval.artifact import write_atomically
 
 SCHEMA_VERSION = 1
 LEVELS = ("country", "region", "sub-region", "city")

@@ -28,7 +28,6 @@ from geoloc.training import (
     JsonLinesSink,
     Objective,
     OptimizerSettings,
-    ProgressSink,
     ScalarSink,
     TensorBoardSink,
     TrainerSettings,
@@ -131,19 +130,16 @@ def trainer_settings(config: ExperimentConfig, device: str) -> TrainerSettings:
         checkpoint_every_steps=training.checkpoint_every_steps,
         keep_last=training.keep_checkpoints,
         log_every_steps=training.log_every_steps,
-        max_nonfinite_steps=max(1, training.max_bad_steps),
+        max_nonfinite_steps=training.max_bad_steps,
         config_hash=config_hash(config),
     )
 
 
-def build_sinks(
-    config: ExperimentConfig, run: RunDirectory, *, total_steps: int | None
-) -> list[ScalarSink]:
-    """Where logged values go: a JSON-lines file, TensorBoard, a terminal's bar, W&B on request."""
+def build_sinks(config: ExperimentConfig, run: RunDirectory) -> list[ScalarSink]:
+    """Where logged values go: a JSON-lines file, TensorBoard, and W&B on request."""
     sinks: list[ScalarSink] = [
         JsonLinesSink(run.path / "metrics.jsonl"),
         TensorBoardSink(run.tensorboard),
-        ProgressSink(total_steps),
     ]
     project = config.training.wandb_project
     if project is not None:

@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float64
+
+from geoloc.artifacts import write_text
 from geoloc.errors import ConfigError
 from geoloc.evaluation import (
     EvaluationReport,
     ReportRow,
+    baseline_places,
     baseline_scores,
     evaluate_split,
     place_recall,
     protocol_named,
     score_predictions,
+    terminal_table,
     write_predictions,
 )
 from geoloc.experiment.build import Say, choose_device, plain_stream
@@ -27,11 +33,13 @@ from geoloc.experiment.galleries import (
     place_encoder,
     training_places,
 )
-from geoloc.experiment.run_directory import RunDirectory, write_text_atomically
+from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.schema import ExperimentConfig
+from geoloc.geodesy import great_circle_km
 from geoloc.models import DualEncoder, load_model
 from geoloc.places import Areas
 from geoloc.retrieval import Embedded, Gallery, embed_stream
+from geoloc.viz import draw_error_curve, draw_prediction_map
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +77,14 @@ class EvaluationResult:
     def to_text(self) -> str:
         """The tables of each split under the first protocol, and where the others are."""
         first = self.reports[0].protocol
-        shown = [report.to_markdown() for report in self.reports if report.protocol == first]
+        shown = [terminal_table(report) for report in self.reports if report.protocol == first]
         others = dict.fromkeys(r.protocol for r in self.reports if r.protocol != first)
-        also = f" (also under {', '.join(others)})" if others else ""
-        return "\n".join(shown) + f"\nReports and predictions{also}: {self.out}"
+        also = f", also under {' and '.join(others)}" if others else ""
+        return "\n".join(shown) + f"\nreports{also}, predictions, maps and curves: {self.out}"
 
 
 def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
-    """Predict, score, write `predictions-GALLERY.parquet`, `report.json`, `report.md` per split.
+    """Predict, score, and write each split's predictions, report (JSON, Markdown), map and curve.
 
     Raises:
         ConfigError: no split to evaluate, or an unknown gallery or protocol.
@@ -95,18 +103,19 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
     for split, source in splits.items():
         say(f"evaluating {split}: {source}")
         embedded, lost = _embed(config, model, source, workers=request.workers, device=device)
-        split_reports = _score(
-            _Evaluation(run=run, config=config, model=model, device=device, folder=out / split),
-            split,
-            embedded,
-            galleries,
-            [protocol.name for protocol in protocols],
-            lost,
+        evaluation = _Evaluation(
+            run=run,
+            config=config,
+            model=model,
+            device=device,
+            galleries=tuple(galleries),
+            protocols=tuple(protocol.name for protocol in protocols),
         )
+        split_reports = _score(evaluation, embedded, split=split, lost=lost, folder=out / split)
         text = json.dumps([r.to_dict() for r in split_reports], indent=2, allow_nan=False)
-        write_text_atomically(out / split / "report.json", text + "\n")
+        write_text(out / split / "report.json", text + "\n")
         pages = "\n".join(report.to_markdown() for report in split_reports)
-        write_text_atomically(out / split / "report.md", pages)
+        write_text(out / split / "report.md", pages)
         reports.extend(split_reports)
     return EvaluationResult(reports=tuple(reports), out=out)
 
@@ -131,13 +140,14 @@ def embed_shards(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evaluation:
-    """What all splits of one evaluation share, and the folder of one of them."""
+    """What all splits of one evaluation share."""
 
     run: RunDirectory
     config: ExperimentConfig
     model: DualEncoder
     device: str
-    folder: Path
+    galleries: tuple[Gallery, ...]
+    protocols: tuple[str, ...]
 
 
 def _splits(data: Sequence[str], config: ExperimentConfig) -> dict[str, str]:
@@ -171,23 +181,24 @@ def _embed(
 
 def _score(
     evaluation: _Evaluation,
-    split: str,
     embedded: Embedded,
-    galleries: Sequence[Gallery],
-    protocols: Sequence[str],
+    *,
+    split: str,
     lost: dict[str, int],
+    folder: Path,
 ) -> list[EvaluationReport]:
-    config = evaluation.config
-    evaluation.folder.mkdir(parents=True, exist_ok=True)
+    config, galleries = evaluation.config, evaluation.galleries
+    folder.mkdir(parents=True, exist_ok=True)
     frames: dict[str, Any] = {}
     for gallery in galleries:
         frame = evaluate_split(embedded, gallery, top_k=config.evaluation.top_k)
-        write_predictions(frame, evaluation.folder / f"predictions-{gallery.name}.parquet")
+        write_predictions(frame, folder / f"predictions-{gallery.name}.parquet")
         frames[gallery.name] = frame
-    recall = place_recall(embedded, place_encoder(evaluation.model, evaluation.device))
     known = training_places(evaluation.run, config)
+    _draw(folder, split, frames, known, seed=config.seed)
+    recall = place_recall(embedded, place_encoder(evaluation.model, evaluation.device))
     reports: list[EvaluationReport] = []
-    for protocol in protocols:
+    for protocol in evaluation.protocols:
         rows = [_gallery_row(g, frames[g.name], protocol) for g in galleries]
         first = galleries[0]
         baselines = baseline_scores(
@@ -208,6 +219,28 @@ def _score(
             )
         )
     return reports
+
+
+def _draw(
+    folder: Path,
+    split: str,
+    frames: dict[str, Any],
+    training_latlon_deg: Float64[np.ndarray, "place 2"],
+    *,
+    seed: int,
+) -> None:
+    """The map of the first gallery's errors, and the error curves of galleries and baselines."""
+    name, frame = next(iter(frames.items()))
+    draw_prediction_map(frame, folder / "map.png", title=f"{split}: answers from {name}")
+    true = frame[["true_lat_deg", "true_lon_deg"]].to_numpy(np.float64)
+    errors = {
+        name: great_circle_km(true, each[["pred_lat_deg", "pred_lon_deg"]].to_numpy(np.float64))
+        for name, each in frames.items()
+    }
+    guesses = baseline_places(len(frame), training_latlon_deg, training_latlon_deg, seed=seed)
+    for name in ("constant guess (least median)", "random gallery place"):
+        errors[name] = great_circle_km(true, guesses[name])
+    draw_error_curve(errors, folder / "curve.png", title=f"{split}: error distance")
 
 
 def _gallery_row(gallery: Gallery, frame: Any, protocol: str) -> ReportRow:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from geoloc.artifacts import write_atomically
 from geoloc.errors import ConfigError
 from geoloc.experiment.build import Say
 from geoloc.experiment.prepare_data import read_places
@@ -38,9 +39,9 @@ def place_encoder(model: DualEncoder, device: str) -> Callable[[Tensor], Tensor]
 
 def keep_training_places(run: RunDirectory, latlon_deg: Float64[np.ndarray, "place 2"]) -> None:
     """Write the training places into the run, so that galleries need the shards no more."""
-    beside = run.path / f".{_PLACES_FILE}.tmp.npy"
-    np.save(beside, latlon_deg, allow_pickle=False)
-    beside.replace(run.path / _PLACES_FILE)
+    write_atomically(
+        run.path / _PLACES_FILE, lambda path: np.save(path, latlon_deg, allow_pickle=False)
+    )
 
 
 def training_places(run: RunDirectory, config: ExperimentConfig) -> Float64[np.ndarray, "place 2"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from geoloc._version import __version__
+from geoloc.artifacts import write_json, write_text
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.loading import config_from_tree, config_hash, config_tree, config_yaml
 from geoloc.experiment.schema import ExperimentConfig
@@ -80,7 +80,7 @@ class RunDirectory:
     def update_record(self, values: Mapping[str, Any]) -> None:
         """Change keys of `run.json`, atomically."""
         record = self.read_record() if self.record.is_file() else {}
-        write_text_atomically(self.record, json.dumps({**record, **values}, indent=2) + "\n")
+        write_json(self.record, {**record, **values})
 
     def config(self) -> ExperimentConfig:
         """The configuration the run was started with.
@@ -112,22 +112,10 @@ def open_run(config: ExperimentConfig) -> RunDirectory:
         return run
     for folder in (run.path, run.checkpoints):
         folder.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(run.path / "config.yaml", config_yaml(config))
-    write_text_atomically(
-        run.path / "config.json", json.dumps(config_tree(config), indent=2) + "\n"
-    )
+    write_text(run.path / "config.yaml", config_yaml(config))
+    write_json(run.path / "config.json", config_tree(config))
     run.update_record({**_provenance(config), "finished": False})
     return run
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write beside, flush to disk, rename: a reader sees the old text or the new, never half."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def _refuse_other_experiment(run: RunDirectory, config: ExperimentConfig) -> None:

@@ -36,7 +36,14 @@ from geoloc.experiment.run_directory import RunDirectory, open_run
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.experiment.validate import validator
 from geoloc.models import DualEncoder, load_model, save_model
-from geoloc.training import Trainer, TrainingData, TrainingResult, Validation
+from geoloc.training import (
+    ProgressSink,
+    Trainer,
+    TrainingData,
+    TrainingResult,
+    Validation,
+    seed_everything,
+)
 
 _LOWER_IS_BETTER = {"median_km"}
 
@@ -72,9 +79,10 @@ def train_run(config: ExperimentConfig, *, say: Say) -> TrainOutcome:
         torch.set_num_threads(config.training.threads)
     ensure_earth_tiles(config, say=say)
     device = choose_device(config)
+    seed_everything(config.seed, device=device)
     model = build_dual_encoder(config, say=say)
     data, validation = _data_and_validation(config, run, model, device=device, say=say)
-    result = _fit(config, run, model, data, validation, device=device, say=say)
+    result = _fit(config, run, model, data=data, validation=validation, device=device, say=say)
     if result.interrupted is not None:
         return TrainOutcome(
             run=run, summary=f"stopped at step {result.step:,}", interrupted_by=result.interrupted
@@ -96,23 +104,29 @@ def _data_and_validation(
             return data, None
         held_out = features_of(config, model, source, device=device, say=say)
         size = config.evaluation.batch_size
-        batches = lambda: FeatureBatches(held_out, size, shuffle=False).epoch(0)  # noqa: E731
-        return data, _validation(config, run, model, batches, cache.latlon_deg, device=device)
+        return data, _validation(
+            config,
+            run,
+            batches=lambda: FeatureBatches(held_out, size, shuffle=False).epoch(0),
+            places=cache.latlon_deg,
+            device=device,
+        )
     data = training_stream(config, model.preset)
     if source is None:
         return data, None
     stream = plain_stream(config, model.preset, source)
     places = training_places(run, config)
-    return data, _validation(config, run, model, lambda: stream.epoch(0), places, device=device)
+    return data, _validation(
+        config, run, batches=lambda: stream.epoch(0), places=places, device=device
+    )
 
 
 def _validation(
     config: ExperimentConfig,
     run: RunDirectory,
-    model: DualEncoder,
+    *,
     batches: Callable[[], Iterable[GeoBatch]],
     places: Float64[np.ndarray, "place 2"],
-    *,
     device: str,
 ) -> Validation:
     """Measures after epochs and keeps the best model where queries look for it."""
@@ -134,14 +148,15 @@ def _fit(
     config: ExperimentConfig,
     run: RunDirectory,
     model: DualEncoder,
+    *,
     data: TrainingData,
     validation: Validation | None,
-    *,
     device: str,
     say: Say,
 ) -> TrainingResult:
     settings = trainer_settings(config, device)
-    sinks = build_sinks(config, run, total_steps=None)
+    progress = ProgressSink()
+    sinks = [*build_sinks(config, run), progress]
     trainer = Trainer(
         model,
         data,
@@ -151,6 +166,7 @@ def _fit(
         sinks=sinks,
         validation=validation,
     )
+    progress.expect(trainer.total_steps)
     try:
         step = trainer.restore()
         if step is not None:

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from geoloc.artifacts import write_atomically
 from geoloc.errors import CheckpointError, DataError
-from geoloc.models.atomic_files import write_atomically
 from geoloc.models.dual_encoder import DualEncoder
 from geoloc.models.image_encoder import ImageEncoder
 from geoloc.models.initialization import seeded
@@ -136,7 +136,8 @@ def export_location_encoder(model: DualEncoder | LocationEncoder, path: str | Pa
     """
     encoder = model.location_encoder if isinstance(model, DualEncoder) else model
     state = {name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()}
-    suffix = Path(path).suffix
+    path = Path(path)
+    suffix = path.suffix
     if suffix == ".safetensors":
         write_atomically(path, lambda file: save_file(state, file))
     elif suffix in (".pth", ".pt"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +10,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from geoloc.artifacts import sha256_of, write_atomically, write_text
 from geoloc.errors import CheckpointError, ConfigError
-from geoloc.models.atomic_files import write_atomically
 from geoloc.models.dual_encoder import DualEncoder
 from geoloc.models.model_spec import ModelSpec, build_model
 from geoloc.models.weight_files import load_strict, read_tensors
@@ -79,9 +78,9 @@ def save_model(
         "extra": dict(extra or {}),
     }
     write_atomically(folder / WEIGHTS_FILE, lambda file: save_file(tensors, file))
-    description["weights_sha256"] = _sha256(folder / WEIGHTS_FILE)
+    description["weights_sha256"] = sha256_of(folder / WEIGHTS_FILE)
     text = json.dumps(description, indent=2, sort_keys=True) + "\n"
-    write_atomically(folder / DESCRIPTION_FILE, lambda file: _write_text(file, text))
+    write_text(folder / DESCRIPTION_FILE, text)
 
 
 def stores_backbone(spec: ModelSpec) -> bool:
@@ -162,17 +161,8 @@ def read_description(folder: str | Path) -> ModelDescription:
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise CheckpointError(f"{weights}: no such file, but {file} describes it")
-    if _sha256(weights) != description.weights_sha256:
+    if sha256_of(weights) != description.weights_sha256:
         raise CheckpointError(
             f"{weights}: its checksum is not the one in {DESCRIPTION_FILE}: torn or from elsewhere"
         )
     return description
-
-
-def _write_text(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

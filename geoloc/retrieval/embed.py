@@ -13,15 +13,15 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from geoloc.batch import GeoBatch
-from geoloc.errors import DataError
-from geoloc.retrieval.artifact import (
+from geoloc.artifacts import (
     check_sha256,
     read_json,
     sha256_of,
     write_atomically,
     write_json,
 )
+from geoloc.batch import GeoBatch
+from geoloc.errors import DataError
 
 SCHEMA_VERSION = 1
 _CARD = "embedded.json"

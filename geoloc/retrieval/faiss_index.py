@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,13 @@ from geoloc.retrieval.vectors import check_unit
 
 def _faiss() -> Any:
     try:
-        return importlib.import_module("faiss")
+        import faiss  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ConfigError(
             "faiss is not installed: `pip install 'geoloc[cpu]'` (or 'geoloc[gpu]'), "
             "or use the exact index, which needs nothing"
         ) from None
+    return faiss
 
 
 class FaissFlatIndex:

@@ -13,15 +13,15 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from geoloc.errors import DataError, MismatchError
-from geoloc.geodesy import validate_latlon
-from geoloc.retrieval.artifact import (
+from geoloc.artifacts import (
     check_sha256,
     read_json,
     sha256_of,
     write_atomically,
     write_json,
 )
+from geoloc.errors import DataError, MismatchError
+from geoloc.geodesy import validate_latlon
 from geoloc.retrieval.places_sources import distinct_places
 from geoloc.retrieval.vectors import check_unit
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from geoloc._version import __version__
+from geoloc.artifacts import sha256_of, sync, write_json
 from geoloc.errors import CheckpointError
 
 SCHEMA_VERSION = 1
@@ -67,16 +67,16 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
         _sweep(folder)
         beside.mkdir()
         for part in _PARTS:
-            _save_tensors(getattr(checkpoint, part), beside / f"{part}.safetensors", step)
+            _save_tensors(getattr(checkpoint, part), beside / f"{part}.safetensors")
         state = {
             "schema_version": SCHEMA_VERSION,
             "versions": {"geoloc": __version__, "torch": torch.__version__},
             "step": step,
             **checkpoint.state,
         }
-        _write_synced(beside / "state.json", json.dumps(state, indent=1, allow_nan=False))
-        _write_synced(beside / "manifest.json", json.dumps(_manifest(beside), indent=1))
-        _sync(beside)
+        write_json(beside / "state.json", state)
+        write_json(beside / "manifest.json", _manifest(beside))
+        sync(beside)
         _put_in_place(beside, target)
         _publish_last(folder, target)
     except (OSError, SafetensorError) as error:
@@ -118,7 +118,7 @@ def find_fault(path: Path) -> str | None:
         for name, entry in files.items():
             if (path / name).stat().st_size != entry["bytes"]:
                 return f"{name} has another size than the manifest says"
-            if _sha256(path / name) != entry["sha256"]:
+            if sha256_of(path / name) != entry["sha256"]:
                 return f"{name} has another sha256 than the manifest says"
     except FileNotFoundError as error:
         return f"{Path(str(error.filename)).name} is missing"
@@ -192,7 +192,7 @@ def _put_in_place(beside: Path, target: Path) -> None:
     if target.exists():
         target.rename(replaced)
     beside.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     if replaced.exists():
         _delete(replaced)
 
@@ -211,48 +211,25 @@ def _publish_last(folder: Path, target: Path) -> None:
         os.link(target / MODEL_FILE, fresh)
     except OSError:
         shutil.copyfile(target / MODEL_FILE, fresh)
-        _sync(fresh)
+        sync(fresh)
     fresh.replace(last / MODEL_FILE)
-    _sync(last)
+    sync(last)
 
 
-def _save_tensors(tensors: Mapping[str, Tensor], path: Path, step: int) -> None:
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     # Clones: safetensors refuses tensors that share memory, and views of a larger storage do.
     plain = {
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
     }
-    save_file(plain, path, metadata={"format": "pt", "step": str(step)})
-    _sync(path)
+    # One entry only: safetensors writes several in random order, and equal weights are to give
+    # equal bytes.
+    save_file(plain, path, metadata={"format": "pt"})
+    sync(path)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.iterdir())
     }
     return {"schema_version": SCHEMA_VERSION, "files": files}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync(path: Path) -> None:
-    """Ask the disk to hold a file, or the entries of a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        # Some network file systems cannot sync folders, and can be used all the same.
-        if not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)

@@ -62,7 +62,7 @@ def draw_error_curve(
     axes = figure.add_axes((0.075, 0.10, 0.895, 0.755))
     _prepare(axes)
     for (name, errors), (colour, dashes) in zip(distances_km.items(), _STYLES, strict=False):
-        _curve(axes, name, errors, colour, dashes)
+        _curve(axes, name, errors, colour=colour, dashes=dashes)
     put_text(figure, 0.075, 0.945, title, fontsize=16, fontweight="bold")
     legend = axes.legend(
         loc="upper left", frameon=True, framealpha=0.95, prop={"family": FONT, "size": 11}
@@ -104,6 +104,7 @@ def _curve(
     axes: Axes,
     name: str,
     errors_km: Float[np.ndarray, " image"],
+    *,
     colour: str,
     dashes: str | tuple[int, tuple[int | float, ...]],
 ) -> None:

@@ -86,11 +86,9 @@ def draw_prediction_map(
     dots = equal_earth(true_deg[points])
     size = 22.0 if len(points) <= 1000 else 10.0
     axes.scatter(dots[:, 0], dots[:, 1], s=size, c=colours[points], linewidths=0, zorder=5)
-    median = f"median error {np.median(distance_km):,.0f} km"
     put_text(figure, 0.02, 0.955, shorten(title, 80), fontsize=17, fontweight="bold")
-    note = (
-        f"{len(true_deg):,} images, {median}{_sampling_note(len(points), len(lines), len(order))}"
-    )
+    drawn = _sampling_note(len(points), len(lines), len(order))
+    note = f"{len(true_deg):,} images, median error {np.median(distance_km):,.0f} km{drawn}"
     put_text(figure, 0.02, 0.922, note, fontsize=12, color=FAINT_INK)
     _legend(figure, distance_km)
     put_text(figure, 0.985, 0.018, CREDIT, fontsize=8, color=FAINT_INK, ha="right")

@@ -91,8 +91,17 @@ def write_query_page(
         for answer, photo, truth in zip(answers, photos, truths, strict=True)
     ]
     shown = "".join(_figure(caption, Path(file)) for caption, file in figures)
-    heading = '<h2 id="queries">Queries</h2>' if cards else ""
-    body = f"""<!DOCTYPE html>
+    summary_html = markdown_to_html(summary) if summary else ""
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(_page(title, summary_html, shown, "".join(cards)), encoding="utf-8")
+    return file
+
+
+def _page(title: str, summary_html: str, figures_html: str, cards_html: str) -> str:
+    summary = f'<section class="card summary">{summary_html}</section>' if summary_html else ""
+    heading = '<h2 id="queries">Queries</h2>' if cards_html else ""
+    return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -107,19 +116,15 @@ def write_query_page(
 <h1>{escape(title)}</h1>
 <p class="faint">Answers are numbered by rank. Probabilities are shares among all places that \
 could be answered; a star marks where an image was really taken.</p>
-{f'<section class="card summary">{markdown_to_html(summary)}</section>' if summary else ""}
-{shown}
+{summary}
+{figures_html}
 {heading}
-{"".join(cards)}
+{cards_html}
 <p class="faint">Outlines: Natural Earth, public domain. City names: GeoNames, CC BY 4.0.</p>
 </main>
 </body>
 </html>
 """
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(body, encoding="utf-8")
-    return file
 
 
 def _one_each(

@@ -1,4 +1,4 @@
-"""The whole OSV-5M path on a fabricated release: csv and zips, shards, training, official scores."""
+"""The whole OSV-5M path on a fabricated release: csv and zips, shards, training, scores."""
 
 import json
 

@@ -24,18 +24,14 @@ WORDS = [
     "training.checkpoint_every_steps=3",
     "training.epochs=2",
 ]
-# So many samples in a shard that two workers cannot share them would be refused.
 
 
 def train(folder: Path, name: str) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*WORDS, f"run_dir={folder / name}", "data.workers=0"],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    # The tiles hold one shard, which two workers cannot share.
+    words = [*WORDS, f"run_dir={folder / name}", "data.workers=0"]
+    with (folder / f"{name}.log").open("a") as log:
+        return subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
 def digest(run: Path) -> str:
@@ -53,12 +49,12 @@ def wait_for_checkpoint(run: Path, process: subprocess.Popen) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_and_resumed_equals_straight(tmp_path, sent):
     straight = train(tmp_path, "straight")
-    assert straight.wait(timeout=300) == 0, straight.stderr.read()
+    assert straight.wait(timeout=300) == 0, (tmp_path / "straight.log").read_text()
     killed = train(tmp_path, "killed")
     wait_for_checkpoint(tmp_path / "killed", killed)
     killed.send_signal(sent)
     code = killed.wait(timeout=120)
     assert code == (-9 if sent == signal.SIGKILL else 143)
     again = train(tmp_path, "killed")
-    assert again.wait(timeout=300) == 0, again.stderr.read()
+    assert again.wait(timeout=300) == 0, (tmp_path / "killed.log").read_text()
     assert digest(tmp_path / "killed") == digest(tmp_path / "straight")

@@ -33,7 +33,11 @@ def inside(trained, monkeypatch):
 
 def test_model_beats_ignorance_on_the_easy_split(inside):
     reports = json.loads(Path("runs/smoke_demo/evaluation/easy/report.json").read_text())
-    assert [report["protocol"] for report in reports] == ["osv5m-official", "osv5m-clean", "geoclip"]
+    assert [report["protocol"] for report in reports] == [
+        "osv5m-official",
+        "osv5m-clean",
+        "geoclip",
+    ]
     median = {row["name"]: row["scores"]["summary"]["median_km"] for row in reports[0]["rows"]}
     model = median["training-places"]
     assert model < 0.75 * median["constant guess (least median)"]
@@ -89,11 +93,13 @@ def test_query_without_any_run_is_one_line(tmp_path, monkeypatch, capsys):
 def test_maps_are_drawn(inside, tmp_path):
     image = str(next(Path("data/earth_tiles_smoke_demo/unseen").glob("*.jpg")))
     assert main(["query", image, "--map", str(tmp_path / "map.png")]) == 0
-    assert Image.open(tmp_path / "map.png").width >= 800
+    with Image.open(tmp_path / "map.png") as drawn:
+        assert drawn.width >= 800
     assert main(["query", image, "--map", str(tmp_path / "map.html")]) == 0
-    assert "<svg" in (tmp_path / "map.html").read_text() or "data:image/png" in (
-        tmp_path / "map.html"
-    ).read_text()
+    assert (
+        "<svg" in (tmp_path / "map.html").read_text()
+        or "data:image/png" in (tmp_path / "map.html").read_text()
+    )
     assert main(["query", image, "--map", str(tmp_path / "map.gif")]) == 2
 
 
@@ -103,7 +109,7 @@ def test_python_gives_the_answer_of_the_command_line(inside, capsys):
     told = json.loads(capsys.readouterr().out)["answers"][0]["places"][0]
     answer = Geolocator.load("runs/smoke_demo").locate(image, top_k=5)
     assert answer.places[0].latlon_deg == pytest.approx(
-        (told["lat_deg"], told["lon_deg"]), abs=1e-5
+        (told["latitude_deg"], told["longitude_deg"]), abs=1e-5
     )
     assert len(answer.places) == 5
 
@@ -116,7 +122,9 @@ def test_gallery_embed_and_config_commands(inside, tmp_path, capsys):
     words = ["query", image, "--gallery", "harbours", "--top-k", "2", "--format", "csv"]
     capsys.readouterr()
     assert main(words) == 0
-    assert capsys.readouterr().out.count("harbours") >= 0
+    answers = capsys.readouterr().out
+    assert "Hamburg" in answers
+    assert "Rotterdam" in answers
     shards = "data/earth_tiles_smoke_demo/test_easy"
     assert main(["embed", "runs/smoke_demo", "--data", shards, "--out", str(tmp_path / "e")]) == 0
     assert "60 embeddings of 128" in capsys.readouterr().out

@@ -4,14 +4,14 @@ import hashlib
 
 import pytest
 
-from geoloc.errors import DataError
-from geoloc.retrieval.artifact import (
+from geoloc.artifacts import (
     check_sha256,
     read_json,
     sha256_of,
     write_atomically,
     write_json,
 )
+from geoloc.errors import DataError
 
 
 def test_a_reader_that_has_the_old_file_open_keeps_it_whole(tmp_path):

@@ -26,23 +26,45 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     Args:
         path: where the file is to stand; its folder is made when absent.
-        write: called with the temporary path.
+        write: called with the temporary path, which has the suffix of `path`.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; `path` is as it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # The suffix stays last: some writers choose their format by it.
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
         write(temporary)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Ask the disk to hold a file, or the entries of a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        # Some network file systems cannot sync folders, and can be used all the same.
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write strict JSON (no NaN, no Infinity) atomically."""
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def read_json(path: Path, *, what: str) -> dict[str, Any]:
