@@ -6,13 +6,15 @@ import argparse
 import sys
 from typing import TypeAlias
 
+from tqdm import tqdm
+
 # argparse gives no public name to what `add_subparsers` returns.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
 
 
 def say(line: str) -> None:
-    """A line about what is being done, on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """A line about what is being done, on standard error, above any progress bar."""
+    tqdm.write(line, file=sys.stderr)
 
 
 def show_progress(done: int, total: int) -> None:

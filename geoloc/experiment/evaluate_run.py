@@ -33,6 +33,7 @@ from geoloc.experiment.galleries import (
     place_encoder,
     training_places,
 )
+from geoloc.experiment.progress import counted
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.geodesy import great_circle_km
@@ -175,7 +176,8 @@ def _embed(
     device: str,
 ) -> tuple[Embedded, dict[str, int]]:
     stream = plain_stream(config, model.preset, source, workers=workers)
-    embedded = embed_stream(stream.epoch(0), lambda batch: model.embed_batch(batch.to(device)))
+    batches = counted(stream.epoch(0), what="images", total=stream.sample_count)
+    embedded = embed_stream(batches, lambda batch: model.embed_batch(batch.to(device)))
     return embedded, dict(stream.ledger.by_kind)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 
+from geoloc.batch import GeoBatch
 from geoloc.data import RawSample, ShardReader, list_shards
 from geoloc.data.earth_tile_settings import EarthTileSettings
 from geoloc.data.earth_tiles import earth_tiles_ready, write_earth_tiles
@@ -18,6 +19,7 @@ from geoloc.data.feature_cache import FeatureCache
 from geoloc.data.record import PlaceError, SampleError, parse_record
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.build import Say, plain_stream
+from geoloc.experiment.progress import counted, progress_of
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.models import DualEncoder
 
@@ -52,7 +54,8 @@ def ensure_earth_tiles(config: ExperimentConfig, *, say: Say) -> None:
     total = settings.train + settings.validation + settings.test_easy + settings.test_block
     say(f"cutting {total:,} Earth tiles into {folder}")
     try:
-        write_earth_tiles(beside, settings)
+        with progress_of("tiles", unit="tile") as progress:
+            write_earth_tiles(beside, settings, progress=progress)
         try:
             beside.rename(folder)
         except OSError:
@@ -108,9 +111,13 @@ def features_of(
     def encode(images: torch.Tensor) -> torch.Tensor:
         return model.backbone_features(images.to(device)).cpu()
 
+    def batches() -> Iterator[GeoBatch]:
+        stream = plain_stream(config, model.preset, source)
+        return counted(stream.epoch(0), what="features", total=stream.sample_count)
+
     return FeatureCache.open_or_build(
         folder,
-        lambda: plain_stream(config, model.preset, source).epoch(0),
+        batches,
         encode,
         fingerprint=fingerprint,
     )

@@ -1,0 +1,87 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from geoloc.data import Record, ShardWriter
+from geoloc.data.earth_tile_settings import EarthTileSettings
+from geoloc.errors import ConfigError, DataError
+from geoloc.experiment import prepare_data
+from geoloc.experiment.loading import load_config
+from geoloc.experiment.prepare_data import (
+    earth_tile_settings,
+    ensure_earth_tiles,
+    read_places,
+    thin,
+)
+
+
+def jpeg():
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def shards(tmp_path):
+    places = [(float(i) - 20.0, 3.0 * i - 60.0) for i in range(40)]
+    with ShardWriter(tmp_path / "shards", samples_per_shard=16) as writer:
+        for number, place in enumerate(places):
+            record = Record(key=f"{number:03}", image_bytes=jpeg(), latlon_deg=place)
+            writer.write(record)
+    return tmp_path / "shards", np.array(places)
+
+
+def test_places_come_from_json_alone_in_order(shards):
+    folder, places = shards
+    assert np.array_equal(read_places(str(folder), limit=1000, seed=0), places)
+
+
+def test_thinning_keeps_order_and_depends_on_the_seed(shards):
+    _, places = shards
+    few = thin(places, limit=10, seed=0)
+    assert len(few) == 10
+    assert np.all(np.diff(few[:, 0]) > 0)
+    assert np.array_equal(few, thin(places, limit=10, seed=0))
+    assert not np.array_equal(few, thin(places, limit=10, seed=1))
+    assert thin(places, limit=40, seed=0) is places
+
+
+def test_an_empty_split_is_an_error(tmp_path):
+    with pytest.raises(DataError):
+        read_places(str(tmp_path / "nothing"), limit=10, seed=0)
+
+
+def test_every_key_of_the_tiles_has_a_setting():
+    config = load_config("configs/demo.yaml")
+    settings = earth_tile_settings(config)
+    assert isinstance(settings, EarthTileSettings)
+    assert settings.tile_km == config.data.earth_tiles.tile_km
+    assert settings.test_block == config.data.earth_tiles.test_block
+
+
+def test_tiles_are_cut_once_and_half_a_cut_is_not_taken_for_one(tmp_path, monkeypatch):
+    small = ["pixels=16", "train=20", "validation=4", "test_easy=4", "test_block=4"]
+    words = [f"data.earth_tiles.{word}" for word in small]
+    words.append(f"data.make_earth_tiles={tmp_path}/tiles")
+    config = load_config("configs/smoke/earth_tiles.yaml", words)
+
+    def die(folder, settings, *, progress):
+        (folder / "train").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_data, "write_earth_tiles", die)
+        with pytest.raises(KeyboardInterrupt):
+            ensure_earth_tiles(config, say=print)
+    assert not (tmp_path / "tiles").exists()
+    said = []
+    ensure_earth_tiles(config, say=said.append)
+    ensure_earth_tiles(config, say=said.append)
+    assert len(said) == 1
+    assert (tmp_path / "tiles/train/sizes.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["tiles"]
+    other = load_config("configs/smoke/earth_tiles.yaml", [*words, "data.earth_tiles.seed=5"])
+    with pytest.raises(ConfigError, match="something else"):
+        ensure_earth_tiles(other, say=print)

@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from geoloc.errors import ConfigError, DataError
+from geoloc.experiment.loading import load_config
+from geoloc.experiment.run_directory import RunDirectory, open_run
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"name: x\nrun_dir: {tmp_path}/run\ndata: {{train: data/x}}\n")
+
+    def load(*words):
+        return load_config(path, words)
+
+    return load
+
+
+def test_a_new_run_records_what_it_is(config):
+    run = open_run(config("seed=3"))
+    record = run.read_record()
+    assert record["finished"] is False
+    assert record["seed"] == 3
+    assert len(record["config_hash"]) == 64
+    assert record["versions"]["torch"]
+    assert run.config() == config("seed=3")
+    assert not run.finished
+
+
+def test_a_run_is_not_overwritten(config):
+    open_run(config())
+    with pytest.raises(ConfigError, match="resume=auto"):
+        open_run(config())
+    open_run(config("resume=auto"))
+
+
+def test_a_resumed_run_must_be_the_same_experiment(config):
+    open_run(config())
+    with pytest.raises(ConfigError, match=r"negatives\.queue"):
+        open_run(config("resume=auto", "negatives.queue=7"))
+
+
+def test_updates_keep_what_was_known(config):
+    run = open_run(config())
+    run.update_record({"finished": True, "steps": 7})
+    assert run.finished
+    assert run.read_record()["name"] == "x"
+    assert run.read_record()["steps"] == 7
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]x"])
+def test_what_is_no_run_is_said_to_be_none(tmp_path, content):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(DataError):
+        RunDirectory(path=tmp_path).read_record()
+    with pytest.raises(DataError, match="not a run"):
+        RunDirectory(path=tmp_path).config()
+
+
+def test_config_is_kept_as_yaml_and_json(config):
+    run = open_run(config("optimizer.learning_rate=0.5"))
+    assert load_config(run.path / "config.yaml") == run.config()
+    tree = json.loads((run.path / "config.json").read_text())
+    assert tree["optimizer"]["learning_rate"] == 0.5
