@@ -1,4 +1,4 @@
-"""geoloc learns where on Earth an image was taken; built on geostatistics.
+"""geoloc learns where on Earth an image was taken.
 
 Rooms, from the bottom up: `geodesy`, `places`, `losses`, `models`, `retrieval`, `data`,
 `negatives`, `evaluation`, `training`, `inference`, `viz`, `experiment`, `cli`. A room imports only

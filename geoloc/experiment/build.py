@@ -7,12 +7,18 @@ from pathlib import Path
 
 import torch
 
-from geoloc.data import ShardStream
+from geoloc.data import ShardStream, list_shards
 from geoloc.data.transforms import Augmentation
 from geoloc.errors import ConfigError
 from geoloc.experiment.loading import config_hash
 from geoloc.experiment.run_directory import RunDirectory
-from geoloc.experiment.schema import AugmentationSection, ExperimentConfig, NegativesSection
+from geoloc.experiment.schema import (
+    AugmentationSection,
+    ExperimentConfig,
+    NegativesSection,
+    TrainingSection,
+)
+from geoloc.losses import contrastive_loss, symmetric_contrastive_loss
 from geoloc.models import (
     DualEncoder,
     ImageEncoderSpec,
@@ -28,6 +34,7 @@ from geoloc.training import (
     JsonLinesSink,
     Objective,
     OptimizerSettings,
+    PairLoss,
     ScalarSink,
     TensorBoardSink,
     TrainerSettings,
@@ -67,13 +74,12 @@ def build_dual_encoder(config: ExperimentConfig, *, say: Say) -> DualEncoder:
         CheckpointError: weights cannot be had or do not fit.
     """
     model = build_model(model_spec(config))
-    weights = config.model.location_encoder.weights
-    if weights is not None:
-        report = load_matching(model.location_encoder, load_location_encoder(weights).state_dict())
-        say(
-            f"location encoder: {len(report.loaded)} tensors from {weights}, "
-            f"{len(report.missing)} left at random"
-        )
+    section = config.model.location_encoder
+    if section.weights is not None:
+        # Branches are matched by their sigma: a list of sigmas may have grown in the middle.
+        trained = load_location_encoder(section.weights, sigmas=section.sigmas, seed=config.seed)
+        load_matching(model.location_encoder, trained.state_dict())
+        say(f"location encoder: weights from {section.weights}")
     return model
 
 
@@ -101,14 +107,23 @@ def negative_rule(section: NegativesSection) -> NegativeRule:
             return all_negatives
 
 
-def build_objective(config: ExperimentConfig) -> Objective:
+def pair_loss(section: TrainingSection) -> PairLoss:
+    """The loss that the configuration names."""
+    match section.direction:
+        case "image_to_place":
+            return contrastive_loss
+        case "symmetric":
+            return symmetric_contrastive_loss
+
+
+def build_objective(config: ExperimentConfig, device: str) -> Objective:
     """Candidates, rule and loss of a step."""
     section = config.negatives
-    queue = PlaceQueue(section.queue) if section.queue else None
+    queue = PlaceQueue(section.queue, device=device) if section.queue else None
     return Objective(
         source=BatchAndQueue(queue),
         rule=negative_rule(section),
-        loss=config.training.direction,
+        loss=pair_loss(config.training),
         batch_noise_m=section.batch_noise_m,
         queue_noise_m=section.queue_noise_m,
     )
@@ -148,15 +163,22 @@ def build_sinks(config: ExperimentConfig, run: RunDirectory) -> list[ScalarSink]
     return sinks
 
 
-def training_stream(config: ExperimentConfig, preset: ImagePreset) -> ShardStream:
-    """The training split: shuffled, and varied where the configuration says so."""
+def training_stream(config: ExperimentConfig, preset: ImagePreset, *, say: Say) -> ShardStream:
+    """The training split: shuffled, and varied where the configuration says so.
+
+    Every worker needs a shard of its own; with fewer shards fewer workers are started.
+    """
     data = config.data
     section = data.augmentation
+    shards = list_shards(data.train)
+    workers = min(data.workers, len(shards))
+    if workers < data.workers:
+        say(f"{workers} loader workers instead of {data.workers}: there are so many shards")
     return ShardStream(
-        data.train,
+        shards,
         preset,
         batch_size=data.batch_size,
-        workers=data.workers,
+        workers=workers,
         seed=config.seed,
         shuffle_buffer=data.shuffle_buffer,
         augment=section != AugmentationSection(),

@@ -45,7 +45,7 @@ class RunDirectory:
 
     @property
     def evaluation(self) -> Path:
-        """Folder of predictions and reports, one folder for each split and gallery."""
+        """Folder of predictions and reports, one folder for each split."""
         return self.path / "evaluation"
 
     @property
@@ -158,8 +158,11 @@ def _provenance(config: ExperimentConfig) -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The commit of the checkout that geoloc runs from; None where it was installed as a wheel."""
-    source = Path(__file__).parent
-    command = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=40"]
+    checkout = Path(__file__).resolve().parents[2]
+    # git looks upwards: a wheel inside somebody's repository must not record theirs.
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

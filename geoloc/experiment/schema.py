@@ -46,6 +46,16 @@ class AugmentationSection(Section):
     jitter_probability: Share = 0.0
     grayscale_probability: Share = 0.0
 
+    @model_validator(mode="after")
+    def _no_idle_strength(self) -> AugmentationSection:
+        strengths = (self.brightness, self.contrast, self.saturation, self.hue)
+        if (max(strengths) > 0) != (self.jitter_probability > 0):
+            raise ValueError(
+                "colours are varied only where jitter_probability and one of brightness, contrast, "
+                "saturation, hue are above zero: set both or neither"
+            )
+        return self
+
 
 class DataSection(Section):
     """Where the samples are and how they are read.
@@ -150,7 +160,14 @@ class TrainingSection(Section):
     checkpoint_every_steps: Count | None = None
     keep_checkpoints: Count = 2
     validate_every_epochs: Count = 1
-    best_metric: str = "median_km"
+    best_metric: Literal[
+        "median_km",
+        "geoscore",
+        "accuracy@25km",
+        "accuracy@200km",
+        "accuracy@750km",
+        "accuracy@2500km",
+    ] = "median_km"
     max_bad_steps: CountOrZero = 10
     wandb_project: str | None = None
 

@@ -111,7 +111,7 @@ def _data_and_validation(
             places=cache.latlon_deg,
             device=device,
         )
-    data = training_stream(config, model.preset)
+    data = training_stream(config, model.preset, say=say)
     if source is None:
         return data, None
     stream = plain_stream(config, model.preset, source)
@@ -160,7 +160,7 @@ def _fit(
     trainer = Trainer(
         model,
         data,
-        build_objective(config),
+        build_objective(config, device),
         settings=settings,
         folder=run.path,
         sinks=sinks,

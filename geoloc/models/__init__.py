@@ -13,7 +13,6 @@ from geoloc.models.model_spec import (
     ModelSpec,
     build_image_encoder,
     build_model,
-    image_encoder_kinds,
 )
 from geoloc.models.torchvision_compat import declare_missing_operators
 
@@ -31,7 +30,6 @@ __all__ = [
     "build_image_encoder",
     "build_model",
     "declare_missing_operators",
-    "image_encoder_kinds",
     "load_matching",
     "load_model",
     "read_description",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -129,35 +128,6 @@ class DualEncoder(nn.Module):
         if self.frozen_backbone and isinstance(self.image_encoder, nn.Module):
             self.image_encoder.eval()
         return self
-
-    def parameter_groups(
-        self, head_lr: float, backbone_lr: float | None = None
-    ) -> list[dict[str, Any]]:
-        """Groups for an optimizer, each with `name`, `params` and `lr`.
-
-        ``heads`` (image head, location encoder), ``temperature`` (never decayed) and, unless it
-        is frozen, ``backbone`` (`backbone_lr`, default `head_lr`). The fixed frequencies of the
-        location encoder are in none.
-        """
-        heads = [*self.mlp.parameters(), *self.location_encoder.parameters()]
-        groups: list[dict[str, Any]] = [
-            {"name": "heads", "params": heads, "lr": head_lr},
-            {
-                "name": "temperature",
-                "params": [self.logit_scale],
-                "lr": head_lr,
-                "weight_decay": 0.0,
-            },
-        ]
-        if not self.frozen_backbone and isinstance(self.image_encoder, nn.Module):
-            groups.append(
-                {
-                    "name": "backbone",
-                    "params": list(self.image_encoder.parameters()),
-                    "lr": head_lr if backbone_lr is None else backbone_lr,
-                }
-            )
-        return groups
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The state without a frozen backbone: what training changes (and fixed frequencies)."""

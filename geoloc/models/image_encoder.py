@@ -103,8 +103,8 @@ def _three_numbers(values: Any, *, where: str) -> tuple[float, ...]:
 class ImageEncoderSpec:
     """Which image encoder to build; a field that a kind has no use for is left at its default.
 
-    The kind ``NAME`` is built by ``build_image_encoder(spec)`` of the module
-    ``geoloc.models.NAME_encoder``, which is all that a new kind has to bring.
+    A new kind is one module with ``build_image_encoder(spec)`` and one case in
+    `geoloc.models.model_spec.build_image_encoder`.
 
     Attributes:
         kind: ``"open_clip"``, ``"timm"`` or ``"conv"``.

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import pkgutil
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 from geoloc.errors import ConfigError
@@ -89,26 +84,30 @@ class ModelSpec:
 
 
 def build_image_encoder(spec: ImageEncoderSpec) -> ImageEncoder:
-    """The image encoder that the spec describes, by the module that its kind names.
-
-    The kind ``NAME`` is ``build_image_encoder`` of ``geoloc.models.NAME_encoder``.
+    """The image encoder that the spec describes.
 
     Raises:
-        ConfigError: no module of that name builds image encoders, or it refuses the spec.
+        ConfigError: there is no such kind, or it refuses the spec.
         CheckpointError: the weights cannot be had or do not fit.
     """
-    module = _encoder_module(spec.kind) if re.fullmatch(r"[a-z0-9_]+", spec.kind) else None
-    if module is None:
-        known = ", ".join(image_encoder_kinds())
-        raise ConfigError(f"unknown kind of image encoder {spec.kind!r}; known: {known}")
-    return module.build_image_encoder(spec)
+    # Imported where they are used: timm and open_clip take seconds.
+    match spec.kind:
+        case "open_clip":
+            from geoloc.models import open_clip_encoder
 
+            return open_clip_encoder.build_image_encoder(spec)
+        case "timm":
+            from geoloc.models import timm_encoder
 
-def image_encoder_kinds() -> tuple[str, ...]:
-    """Kinds of image encoder that this installation can build."""
-    found = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    kinds = [name.removesuffix("_encoder") for name in found if name.endswith("_encoder")]
-    return tuple(sorted(kind for kind in kinds if _encoder_module(kind) is not None))
+            return timm_encoder.build_image_encoder(spec)
+        case "conv":
+            from geoloc.models import conv_encoder
+
+            return conv_encoder.build_image_encoder(spec)
+        case unknown:
+            raise ConfigError(
+                f"unknown kind of image encoder {unknown!r}; known: conv, open_clip, timm"
+            )
 
 
 def build_model(spec: ModelSpec) -> DualEncoder:
@@ -140,14 +139,6 @@ def build_model(spec: ModelSpec) -> DualEncoder:
             frozen_backbone=spec.frozen_backbone,
             max_logit_scale=spec.max_logit_scale,
         )
-
-
-def _encoder_module(kind: str) -> Any | None:
-    name = f"geoloc.models.{kind}_encoder"
-    if importlib.util.find_spec(name) is None:
-        return None
-    module: Any = importlib.import_module(name)
-    return module if hasattr(module, "build_image_encoder") else None
 
 
 def _from_mapping(kind: type[SpecT], values: Mapping[str, Any], *, where: str) -> SpecT:

@@ -36,21 +36,6 @@ def distinct_places(
     return first[order].astype(np.int64), rank[inverse.reshape(-1)].astype(np.int64)
 
 
-def merge_places(*sources: Float64[np.ndarray, "_ 2"]) -> Float64[np.ndarray, "merged 2"]:
-    """The places of all sources in their order, each only once.
-
-    Raises:
-        CoordinateError: a place is not finite or out of range.
-        DataError: there is no place at all.
-    """
-    together = np.concatenate([np.empty((0, 2)), *sources]).astype(np.float64)
-    if not len(together):
-        raise DataError("no places to merge: every source is empty")
-    validate_latlon(together, what="gallery place")
-    first, _ = distinct_places(together)
-    return together[first]
-
-
 def _column(path: Path, names: list[str], wanted: str | None, aliases: tuple[str, ...]) -> str:
     if wanted is not None and wanted in names:
         return wanted

@@ -19,7 +19,7 @@ from geoloc.training.settings import (
     TrainingResult,
     Validation,
 )
-from geoloc.training.step import Objective, StepOutcome, contrastive_step
+from geoloc.training.step import Objective, PairLoss, StepOutcome, contrastive_step
 from geoloc.training.telemetry import (
     JsonLinesSink,
     ProgressSink,
@@ -35,6 +35,7 @@ __all__ = [
     "JsonLinesSink",
     "Objective",
     "OptimizerSettings",
+    "PairLoss",
     "ProgressSink",
     "ScalarSink",
     "StepOutcome",

@@ -73,8 +73,8 @@ def learning_rate_factor(
         return warm
     if total_steps is None:
         raise ConfigError(
-            "a cosine schedule needs the number of steps: set max_steps, write sizes.json beside "
-            "the shards, or use schedule: exponential"
+            "a cosine schedule needs the number of steps, and the shards have no sizes.json that "
+            "tells it: use optimizer.schedule=exponential, or write the shards with geoloc"
         )
     span = max(1, total_steps - settings.warmup_steps)
     progress = min(1.0, max(0.0, (step - settings.warmup_steps) / span))

@@ -11,8 +11,9 @@ and flags and nothing else. Plain GeoCLIP is the rule `all_negatives`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from geoloc.batch import GeoBatch
 from geoloc.geodesy import jitter_m
-from geoloc.losses import contrastive_loss, symmetric_contrastive_loss
+from geoloc.losses import contrastive_loss
 from geoloc.models import DualEncoder
 from geoloc.negatives import (
     Candidates,
@@ -32,6 +33,9 @@ from geoloc.negatives import (
 )
 from geoloc.pairs import PairFlags
 
+PairLoss: TypeAlias = Callable[[Tensor, PairFlags], Tensor]
+"""From logits (query, candidate) and flags to one number."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
@@ -42,7 +46,7 @@ class Objective:
         rule: the verdict on pairs.
         expectation: what the semivariogram expects at a lag; asked anew at every step, so an
             object that is refitted each epoch may stand here.
-        loss: `image_to_place` (GeoCLIP) or `symmetric` (also place to image within the batch).
+        loss: reads logits and flags; `contrastive_loss` is GeoCLIP's.
         batch_noise_m: standard deviation per axis, in metres, of the noise on the batch's places.
         queue_noise_m: the same for the places of the queue.
     """
@@ -50,7 +54,7 @@ class Objective:
     source: CandidateSource
     rule: NegativeRule = all_negatives
     expectation: Expectation | None = None
-    loss: Literal["image_to_place", "symmetric"] = "image_to_place"
+    loss: PairLoss = contrastive_loss
     batch_noise_m: float = 150.0
     queue_noise_m: float = 1000.0
 
@@ -94,7 +98,7 @@ def contrastive_step(
     place = model.embed_places(noised_places(candidates, objective, generator))
     logits = pair_logits(image, place, model.scale())
     return StepOutcome(
-        loss=_loss(logits, flags, objective.loss),
+        loss=objective.loss(logits, flags),
         values=_values(logits, candidates, flags, model.scale()),
     )
 
@@ -126,14 +130,6 @@ def pair_logits(
     """Scaled cosines in float32, also under autocast: bf16 logits near 100 are 0.5 apart."""
     with torch.autocast(image.device.type, enabled=False):
         return scale.float() * (image.float() @ place.float().T)
-
-
-def _loss(
-    logits: Float[Tensor, "query candidate"], flags: PairFlags, kind: str
-) -> Float[Tensor, ""]:
-    if kind == "symmetric":
-        return symmetric_contrastive_loss(logits, flags, batch_size=logits.shape[0])
-    return contrastive_loss(logits, flags)
 
 
 @torch.no_grad()

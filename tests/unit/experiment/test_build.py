@@ -43,7 +43,7 @@ def test_geoclips_training_setting_reaches_the_trainer():
     assert settings.optimizer.decay_per_epoch == 0.87
     assert settings.precision == "fp32"
     assert trainer_settings(config, "cuda").precision == "bf16"
-    objective = build_objective(config)
+    objective = build_objective(config, "cpu")
     assert (objective.batch_noise_m, objective.queue_noise_m) == (150.0, 1000.0)
     assert objective.source.state_dict()
     assert config.data.batch_size == 512
@@ -67,7 +67,31 @@ def test_location_encoder_weights_are_taken_from_a_file(tmp_path):
     model = build_dual_encoder(load_config(SMOKE, [weights]), say=told.append)
     places = torch.tensor([[10.0, 20.0], [-60.0, 170.0]])
     assert torch.allclose(model.location_encoder(places), trained(places))
-    assert "0 left at random" in told[0]
+    assert "location.safetensors" in told[0]
+
+
+def test_a_list_of_sigmas_that_grew_keeps_what_each_branch_had_learned(tmp_path):
+    trained = LocationEncoder((1.0, 16.0, 256.0), 64, hidden=128, features=64, seed=9)
+    export_location_encoder(trained, tmp_path / "location.safetensors")
+    words = [
+        f"model.location_encoder.weights={tmp_path}/location.safetensors",
+        "model.location_encoder.sigmas=[1.0, 4.0, 16.0, 256.0]",
+    ]
+    model = build_dual_encoder(load_config(SMOKE, words), say=quiet)
+    places = torch.tensor([[10.0, 20.0], [-60.0, 170.0]])
+    # The new branch begins with a silent head, so nothing is forgotten at first.
+    assert torch.allclose(model.location_encoder(places), trained(places), atol=1e-6)
+
+
+def test_fewer_shards_than_workers_start_fewer_workers(tmp_path):
+    with ShardWriter(tmp_path / "shards") as writer:
+        for key in "abcd":
+            writer.write(Record(key=key, image_bytes=_jpeg(), latlon_deg=(1.0, 2.0)))
+    words = [f"data.train={tmp_path}/shards", "data.workers=8"]
+    told = []
+    stream = training_stream(load_config(SMOKE, words), ImagePreset(size=32), say=told.append)
+    assert stream.workers == 1
+    assert "1 loader workers instead of 8" in told[0]
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
@@ -83,9 +107,9 @@ def test_default_augmentation_leaves_images_alone(tmp_path):
     words = [f"data.train={tmp_path}/shards", "data.workers=0"]
     preset = ImagePreset(size=32)
     varied = load_config(ROOT / "configs/resume_check.yaml", words)
-    assert training_stream(varied, preset).augment is True
+    assert training_stream(varied, preset, say=quiet).augment is True
     plain = load_config(ROOT / "configs/smoke/demo.yaml", words)
-    assert training_stream(plain, preset).augment is False
+    assert training_stream(plain, preset, say=quiet).augment is False
 
 
 def _jpeg():

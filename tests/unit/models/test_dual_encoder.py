@@ -86,22 +86,6 @@ def test_temperature_starts_as_told_and_is_bounded_but_never_stuck(make_dual):
     assert model.logit_scale.item() == pytest.approx(math.log(50))
 
 
-def test_parameter_groups_hold_each_trainable_weight_once(make_dual):
-    for frozen in (True, False):
-        model = make_dual(frozen=frozen)
-        groups = model.parameter_groups(1e-3, 1e-5)
-        assert [group["name"] for group in groups] == ["heads", "temperature"] + (
-            [] if frozen else ["backbone"]
-        )
-        listed = [id(weight) for group in groups for weight in group["params"]]
-        assert len(listed) == len(set(listed))
-        wanted = {id(weight) for weight in model.parameters() if weight.requires_grad}
-        assert set(listed) == wanted
-        assert groups[-1]["lr"] == (1e-3 if frozen else 1e-5)
-        assert groups[1]["weight_decay"] == 0
-        torch.optim.AdamW(groups)
-
-
 def test_trainable_state_goes_round_without_the_frozen_backbone(make_dual):
     model, other = make_dual(), make_dual()
     with torch.no_grad():

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-import types
 
 import pytest
 import torch
@@ -15,7 +13,6 @@ from geoloc.models import (
     ModelSpec,
     build_image_encoder,
     build_model,
-    image_encoder_kinds,
 )
 
 
@@ -83,23 +80,7 @@ def test_other_libraries_are_reached_by_kind(tiny_clip):
     assert (timm.feature_dim, clip.feature_dim) == (512, 12)
 
 
-def test_kinds_are_the_modules_that_build_image_encoders():
-    assert image_encoder_kinds() == ("conv", "open_clip", "timm")
-
-
 @pytest.mark.parametrize("kind", ["resnet", "location", "image", "dual", "../conv", ""])
 def test_unknown_kinds_are_refused(kind):
     with pytest.raises(ConfigError, match="known: conv, open_clip, timm"):
         build_image_encoder(ImageEncoderSpec(kind=kind, name="", weights=None))
-
-
-def test_a_new_kind_is_one_module(monkeypatch):
-    import importlib.machinery
-
-    name = "geoloc.models.novel_encoder"
-    module = types.ModuleType(name)
-    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
-    module.build_image_encoder = lambda spec: ConvEncoder(spec.width, spec.image_size)
-    monkeypatch.setitem(sys.modules, name, module)
-    spec = ImageEncoderSpec(kind="novel", name="", weights=None, width=8, image_size=40)
-    assert build_image_encoder(spec).preset.size == 40

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geoloc.errors import CoordinateError, DataError
-from geoloc.retrieval import distinct_places, merge_places, places_from_csv
+from geoloc.retrieval import distinct_places, places_from_csv
 
 
 def test_distinct_places_against_a_naive_loop():
@@ -25,15 +25,6 @@ def test_one_point_under_two_names_is_one_place():
                        [-0.0, 0.0], [-90.0, 3.0]])  # fmt: skip
     first, own = distinct_places(places)
     assert (first.tolist(), own.tolist()) == ([0, 2, 4, 6], [0, 0, 1, 1, 2, 2, 3])
-
-
-def test_merging_keeps_the_order_and_the_values_given():
-    merged = merge_places(np.array([[5.0, 180.0], [1.0, 2.0]]), np.array([[5.0, -180.0], [3, 4]]))
-    assert merged.tolist() == [[5.0, 180.0], [1.0, 2.0], [3.0, 4.0]]
-    with pytest.raises(DataError, match="every source is empty"):
-        merge_places(np.empty((0, 2)))
-    with pytest.raises(CoordinateError):
-        merge_places(np.array([[95.0, 0.0]]))
 
 
 @pytest.mark.parametrize("header", ["LAT,LON", "longitude,name,latitude", "id,lat,lng"])

@@ -41,7 +41,7 @@ def test_no_schedule_leaves_zero_to_one(step: int, warm: int, total: int):
 
 
 def test_a_cosine_over_an_unknown_number_of_steps_is_refused():
-    with pytest.raises(ConfigError, match="max_steps"):
+    with pytest.raises(ConfigError, match="no sizes"):
         factor(OptimizerSettings(schedule="cosine"), 0, total=None)
 
 

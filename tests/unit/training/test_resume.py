@@ -16,6 +16,7 @@ from training_worlds import ImageStream, StopAt, assert_same_checkpoints, make_t
 
 from geoloc.data.feature_cache import FeatureBatches, FeatureCache
 from geoloc.errors import CheckpointError
+from geoloc.losses import symmetric_contrastive_loss
 from geoloc.training import OptimizerSettings, find_latest
 
 
@@ -59,9 +60,12 @@ def test_resume_is_exact_with_accumulation_schedule_window_and_symmetric_loss(
         name="adamw", learning_rate=3e-3, schedule=schedule, warmup_steps=2, clip_norm=0.5
     )
     common = {
-        "optimizer": optimizer, "accumulate": 2, "loss": "symmetric", "log_every_steps": 4,
+        "optimizer": optimizer,
+        "accumulate": 2,
+        "loss": symmetric_contrastive_loss,
+        "log_every_steps": 4,
         "epochs": 4,
-    }  # fmt: skip
+    }
     straight = StopAt()
     make_trainer(tmp_path / "a", sink=straight, **common).run()
     stopped = StopAt(4)

@@ -6,6 +6,7 @@ from torch.nn import functional
 from training_worlds import ImageStream, tiny_model
 
 from geoloc.geodesy import great_circle_km
+from geoloc.losses import symmetric_contrastive_loss
 from geoloc.negatives import BatchAndQueue, Candidates, PlaceQueue, all_negatives
 from geoloc.pairs import PairEvidence, PairFlags
 from geoloc.training import Objective, contrastive_step, step_generator
@@ -37,7 +38,9 @@ def test_the_loss_is_cross_entropy_of_scaled_cosines_over_batch_and_queue():
 
 def test_the_symmetric_loss_adds_place_to_image_within_the_batch():
     model, batch, source = tiny_model().eval(), ImageStream().batch(0, 0), filled_source()
-    objective = Objective(source=source, loss="symmetric", batch_noise_m=0.0, queue_noise_m=0.0)
+    objective = Objective(
+        source=source, loss=symmetric_contrastive_loss, batch_noise_m=0.0, queue_noise_m=0.0
+    )
     outcome = contrastive_step(model, batch, objective, generator=noise())
     places = model.embed_places(source.candidates(batch).latlon_deg)
     logits, target = model.scale() * model.embed_batch(batch) @ places.T, torch.arange(7)

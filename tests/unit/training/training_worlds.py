@@ -14,11 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from geoloc.batch import GeoBatch
+from geoloc.losses import contrastive_loss
 from geoloc.models import DualEncoder, ImagePreset, LocationEncoder
 from geoloc.negatives import BatchAndQueue, PlaceQueue
 from geoloc.training import (
     Objective,
     OptimizerSettings,
+    PairLoss,
     Trainer,
     TrainerSettings,
     seed_everything,
@@ -126,7 +128,7 @@ def make_trainer(
     data: TrainingData | None = None,
     sink: StopAt | None = None,
     model: DualEncoder | None = None,
-    loss: Any = "image_to_place",
+    loss: PairLoss = contrastive_loss,
     validation: Any = None,
     **settings: Any,
 ) -> Trainer:
