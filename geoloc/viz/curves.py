@@ -59,11 +59,11 @@ def draw_error_curve(
         if not errors.size or not (np.isfinite(errors) & (errors >= 0)).all():
             raise DataError(f"curve {name!r}: the errors must be finite, not negative, not none")
     figure = new_figure(1200, 750)
-    axes = figure.add_axes((0.075, 0.10, 0.895, 0.755))
+    axes = figure.add_axes((0.085, 0.10, 0.885, 0.79))
     _prepare(axes)
     for (name, errors), (colour, dashes) in zip(distances_km.items(), _STYLES, strict=False):
         _curve(axes, name, errors, colour=colour, dashes=dashes)
-    put_text(figure, 0.075, 0.945, title, fontsize=16, fontweight="bold")
+    put_text(figure, 0.085, 0.95, title, fontsize=16, fontweight="bold")
     legend = axes.legend(
         loc="upper left", frameon=True, framealpha=0.95, prop={"family": FONT, "size": 11}
     )
@@ -97,6 +97,7 @@ def _prepare(axes: Axes) -> None:
     axes.set_yticks(shares, labels=[f"{share:.0%}" for share in shares], fontfamily=FONT)
     axes.grid(axis="y", color=GRATICULE, linewidth=0.6)
     axes.set_axisbelow(True)
+    axes.set_ylabel("share of images within", fontfamily=FONT, color=INK, fontsize=11)
     axes.set_xlabel("distance from the true place, km", fontfamily=FONT, color=INK, fontsize=11)
 
 

@@ -129,13 +129,15 @@ def _draw_world(
     axes = world_axes(figure, box)
     axes.apply_aspect()
     places = _places_deg(answer.places)
+    star = None
     if truth_deg is not None:
         truth = _checked(truth_deg)
         track = great_circle_track(truth, places[0])
         pieces = [equal_earth(piece) for piece in cut_at_antimeridian(track)]
         _dashed(axes, pieces)
-        draw_truth(axes, equal_earth(truth))
-    draw_places(axes, equal_earth(places), _probabilities(answer.places))
+        star = equal_earth(truth)
+        draw_truth(axes, star)
+    draw_places(axes, equal_earth(places), _probabilities(answer.places), truth=star)
 
 
 def _draw_closeup(
@@ -154,12 +156,14 @@ def _draw_closeup(
         center, radius_km = closeup_view(places[0], truth[None])
     axes = closeup_axes(figure, box, center, radius_km)
     axes.apply_aspect()
+    star = None
     if truth is not None:
         _dashed(axes, [to_local(center, great_circle_track(truth, places[0], step_deg=0.5))])
-        draw_truth(axes, to_local(center, truth[None])[0])
+        star = to_local(center, truth[None])[0]
+        draw_truth(axes, star)
     local = to_local(center, places)
     inside = in_view(local, radius_km)
-    draw_places(axes, local, _probabilities(answer.places), shown=inside)
+    draw_places(axes, local, _probabilities(answer.places), shown=inside, truth=star)
 
 
 def _draw_photo(figure: Figure, box: tuple[float, float, float, float], image: Image.Image) -> None:

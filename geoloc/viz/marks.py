@@ -48,10 +48,11 @@ def draw_places(
     probability: Float[np.ndarray, " place"],
     *,
     shown: Bool[np.ndarray, " place"] | None = None,
+    truth: Float[np.ndarray, " 2"] | None = None,
 ) -> None:
     """Draw places (best first, so that a row's number is its rank) in data coordinates.
 
-    Only places where `shown` is True are drawn, by default all.
+    Only places where `shown` is True are drawn, by default all. Labels keep clear of `truth`.
 
     A place by itself is a circle with its rank inside. Places whose circles would overlap are
     small dots with one label for the ranks of all.
@@ -65,7 +66,11 @@ def draw_places(
     xy_px = axes.transData.transform(xy)
     group = merge_near(xy_px, 2.0 * LARGEST_PX)
     taken: list[tuple[float, float, float, float]] = [
-        (x - LARGEST_PX, y - LARGEST_PX, x + LARGEST_PX, y + LARGEST_PX) for x, y in xy_px
+        (x - LARGEST_PX, y - LARGEST_PX, x + LARGEST_PX, y + LARGEST_PX)
+        for x, y in [
+            *xy_px,
+            *axes.transData.transform(np.empty((0, 2)) if truth is None else [truth]),
+        ]
     ]
     for number in dict.fromkeys(group.tolist()):
         members = np.flatnonzero(group == number)

@@ -91,15 +91,21 @@ def write_query_page(
         for answer, photo, truth in zip(answers, photos, truths, strict=True)
     ]
     shown = "".join(_figure(caption, Path(file)) for caption, file in figures)
-    summary_html = markdown_to_html(summary) if summary else ""
+    table = markdown_to_html(summary) if summary else ""
+    summary_html = f'<section class="card summary">{table}</section>' if table else ""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(_page(title, summary_html, shown, "".join(cards)), encoding="utf-8")
+    star = " A star marks where an image was really taken." if any(truths) else ""
+    intro = (
+        "Answers are numbered by rank. Probabilities are shares among all places that could be "
+        f"answered.{star}"
+    )
+    body = _page(title, intro, f"{summary_html}{shown}", "".join(cards))
+    file.write_text(body, encoding="utf-8")
     return file
 
 
-def _page(title: str, summary_html: str, figures_html: str, cards_html: str) -> str:
-    summary = f'<section class="card summary">{summary_html}</section>' if summary_html else ""
+def _page(title: str, intro: str, front_html: str, cards_html: str) -> str:
     heading = '<h2 id="queries">Queries</h2>' if cards_html else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -114,10 +120,8 @@ def _page(title: str, summary_html: str, figures_html: str, cards_html: str) -> 
 <body>
 <main>
 <h1>{escape(title)}</h1>
-<p class="faint">Answers are numbered by rank. Probabilities are shares among all places that \
-could be answered; a star marks where an image was really taken.</p>
-{summary}
-{figures_html}
+<p class="faint">{intro}</p>
+{front_html}
 {heading}
 {cards_html}
 <p class="faint">Outlines: Natural Earth, public domain. City names: GeoNames, CC BY 4.0.</p>

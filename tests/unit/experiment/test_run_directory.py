@@ -18,6 +18,10 @@ def config(tmp_path):
     return load
 
 
+def begin(run):
+    (run.checkpoints / "step-00000001").mkdir()
+
+
 def test_a_new_run_records_what_it_is(config):
     run = open_run(config("seed=3"))
     record = run.read_record()
@@ -29,15 +33,21 @@ def test_a_new_run_records_what_it_is(config):
     assert not run.finished
 
 
+def test_a_start_that_failed_before_its_first_checkpoint_does_not_burn_the_folder(config):
+    open_run(config("data.train=typo"))
+    run = open_run(config())
+    assert run.config() == config()
+
+
 def test_a_run_is_not_overwritten(config):
-    open_run(config())
+    begin(open_run(config()))
     with pytest.raises(ConfigError, match="resume=auto"):
         open_run(config())
     open_run(config("resume=auto"))
 
 
 def test_a_resumed_run_must_be_the_same_experiment(config):
-    open_run(config())
+    begin(open_run(config()))
     with pytest.raises(ConfigError, match=r"negatives\.queue"):
         open_run(config("resume=auto", "negatives.queue=7"))
 
