@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from safetensors import SafetensorError
+
 from geoloc.errors import DataError
 
 
@@ -38,6 +40,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         sync(temporary)
         temporary.replace(path)
+    except SafetensorError as error:
+        # Its writer reports a full disk by an error of its own.
+        raise OSError(f"{path} cannot be written: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from geoloc._version import __version__
 from geoloc.cli import config, embed, evaluate, gallery, query, score, shards, train
+from geoloc.cli.command import one_line, show_any_name
 from geoloc.errors import GeolocError
 
 __all__ = ["main"]
@@ -23,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Exit codes: 0 done, 1 the answer is no (damaged shards), 2 bad input or a deliberate error,
     130 and 143 interrupted by SIGINT and SIGTERM after saving.
     """
+    # Idle threads that spin slow each other down several times over on a shared machine; set before
+    # torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    show_any_name(sys.stdout, sys.stderr)
     args = _parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if args.verbose else logging.WARNING,
@@ -32,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except GeolocError as error:
-        print(f"geoloc: {error}", file=sys.stderr)
+        print(f"geoloc: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("geoloc: interrupted", file=sys.stderr)
@@ -41,6 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe went away: say nothing more, not even at the interpreter's exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        # A full disk, a folder closed to us, a name that no file can have.
+        name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        print(f"geoloc: {one_line(f'{name}{error.strerror or error}')}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+from io import TextIOWrapper
 from typing import TypeAlias
 
 from tqdm import tqdm
 
 # argparse gives no public name to what `add_subparsers` returns.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
+
+
+def one_line(text: str) -> str:
+    """Text without what would begin another line or steer a terminal (in the names of files)."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def show_any_name(*streams: object) -> None:
+    """Let streams write file names that are no Unicode, by the escapes that JSON has for them."""
+    for stream in streams:
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(line: str) -> None:

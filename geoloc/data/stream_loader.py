@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Iterator
+from types import FrameType
 from typing import TypeVar
 
 import torch
@@ -69,6 +71,7 @@ def _loader(
         pin_memory=torch.cuda.is_available(),
         timeout=timeout_s if processes else 0,
         multiprocessing_context=start_method if processes else None,
+        worker_init_fn=_leave_signals_to_the_main_process,
         # Without one of its own, the loader draws from torch's global generator.
         generator=torch.Generator().manual_seed(0),
     )
@@ -88,6 +91,22 @@ class _Strands(IterableDataset[StreamMessage]):
             torch.set_num_threads(1)
             worker = info.id
         return strand_messages(self._plan, (worker + self._plan.first) % self._plan.strands)
+
+
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Let a worker live on when a terminal or a job scheduler signals the whole process group.
+
+    The main process decides: it may want to finish its step and save, and a worker that died would
+    break that step. A second SIGTERM is obeyed: the loader sends one to a worker that hangs.
+    """
+    del worker
+
+    def obey_the_next(number: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, obey_the_next)
 
 
 def _as_it_is(message: _T) -> _T:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -99,6 +101,22 @@ class RunDirectory:
         except (OSError, ValueError):
             raise DataError(f"{self.path} is not a run: it has no readable config.json") from None
         return config_from_tree(tree, where=str(path))
+
+
+@contextmanager
+def held(run: RunDirectory) -> Generator[None]:
+    """Keep every other process out of the run's folder; the system lets go when this one dies.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    run.path.mkdir(parents=True, exist_ok=True)
+    with (run.path / ".lock").open("w") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"another process trains in {run.path}: wait for it") from None
+        yield
 
 
 def open_run(config: ExperimentConfig) -> RunDirectory:

@@ -32,7 +32,7 @@ from geoloc.experiment.galleries import (
     training_places,
 )
 from geoloc.experiment.prepare_data import ensure_earth_tiles, features_of, thin
-from geoloc.experiment.run_directory import RunDirectory, open_run
+from geoloc.experiment.run_directory import RunDirectory, held, open_run
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.experiment.validate import validator
 from geoloc.models import DualEncoder, load_model, save_model
@@ -72,6 +72,11 @@ def train_run(config: ExperimentConfig, *, say: Say) -> TrainOutcome:
         CheckpointError: weights cannot be had, or a checkpoint cannot be saved.
         TrainingError: the loss is not finite.
     """
+    with held(RunDirectory(path=config.run_dir)):
+        return _train(config, say=say)
+
+
+def _train(config: ExperimentConfig, *, say: Say) -> TrainOutcome:
     run = open_run(config)
     if run.finished:
         return TrainOutcome(run=run, summary=f"{run.path} is finished already")

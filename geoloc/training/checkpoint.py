@@ -78,7 +78,7 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
         write_json(beside / "manifest.json", _manifest(beside))
         sync(beside)
         _put_in_place(beside, target)
-        _publish_last(folder, target)
+        publish_last(folder, target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise CheckpointError(
@@ -197,11 +197,12 @@ def _put_in_place(beside: Path, target: Path) -> None:
         _delete(replaced)
 
 
-def _publish_last(folder: Path, target: Path) -> None:
-    """Replace `last/model.safetensors` by one rename, so that it can be loaded at any moment.
+def publish_last(folder: Path, target: Path) -> None:
+    """Make `folder/last/model.safetensors` the weights of a checkpoint, by one rename.
 
     A real folder with a hard link (or a copy, where links are not to be had) outlives copying and
-    archiving better than a symbolic link. The file is never written in place.
+    archiving better than a symbolic link. The file is never written in place, and can be loaded
+    at any moment.
     """
     last = folder / "last"
     last.mkdir(exist_ok=True)

@@ -46,9 +46,8 @@ class StopSignals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            # A forked loader worker inherits this handler, and must die when it is told to.
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            # A loader worker that was forked a moment ago and has not set its own handlers yet: the
+            # signal went to the whole process group, and the worker ends with its owner.
             return
         if number == signal.SIGINT and self.received is not None:
             raise KeyboardInterrupt

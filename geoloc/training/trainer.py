@@ -114,6 +114,9 @@ class Trainer:
         if path is not None:
             self._load(checkpoints.load_checkpoint(path), path)
         checkpoints.discard_after(self._folder, -1 if path is None else self._step)
+        if path is not None:
+            # A crash may have come between the checkpoint and `last`, or damaged what `last` holds.
+            checkpoints.publish_last(self._folder, path)
         for sink in self._sinks:
             sink.rewind(self._step)
         self._restored = True
@@ -285,6 +288,7 @@ class Trainer:
                 )
         self._model.load_trainable_state(dict(saved.model))
         self._stepper.load(saved.optimizer, part(saved.extra, "run."))
+        self._skipped_steps = int(saved.extra["run.skipped"][0])
         restore_random_state(part(saved.extra, "random."), state["random"])
         self._step, self._epoch = state["step"], state["epoch"]
         self._position = state["position"]

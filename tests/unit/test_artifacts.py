@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from safetensors import SafetensorError
 
 from geoloc.artifacts import (
     check_sha256,
@@ -11,6 +12,7 @@ from geoloc.artifacts import (
     write_atomically,
     write_json,
 )
+from geoloc.cli import main
 from geoloc.errors import DataError
 
 
@@ -55,3 +57,21 @@ def test_json_is_strict_and_an_object(tmp_path):
     path.write_text("[1]")
     with pytest.raises(DataError, match="not a JSON object"):
         read_json(path, what="card")
+
+
+def test_a_full_disk_under_safetensors_is_an_oserror_like_any_other(tmp_path):
+    def full(temporary):
+        raise SafetensorError("I/O error: No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(tmp_path / "file", full)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_oserror_ends_a_command_in_one_line(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("geoloc.experiment.loading.load_config", full)
+    assert main(["config", str(tmp_path / "any.yaml")]) == 2
+    assert capsys.readouterr().err == "geoloc: No space left on device\n"

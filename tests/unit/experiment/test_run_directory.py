@@ -1,10 +1,12 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.loading import load_config
-from geoloc.experiment.run_directory import RunDirectory, open_run
+from geoloc.experiment.run_directory import RunDirectory, held, open_run
 
 
 @pytest.fixture
@@ -50,6 +52,24 @@ def test_a_resumed_run_must_be_the_same_experiment(config):
     begin(open_run(config()))
     with pytest.raises(ConfigError, match=r"negatives\.queue"):
         open_run(config("resume=auto", "negatives.queue=7"))
+
+
+def test_one_process_at_a_time(config):
+    run = open_run(config())
+    code = (
+        "import sys; from pathlib import Path; from geoloc.errors import ConfigError; "
+        "from geoloc.experiment.run_directory import RunDirectory, held\n"
+        "try:\n    with held(RunDirectory(path=Path(sys.argv[1]))): print('in')\n"
+        "except ConfigError as error: print(error)"
+    )
+
+    def other():
+        command = [sys.executable, "-c", code, str(run.path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    with held(run):
+        assert "another process" in other()
+    assert other() == "in\n"
 
 
 def test_updates_keep_what_was_known(config):

@@ -141,6 +141,26 @@ def test_a_finished_run_resumed_stays_as_it_is(tmp_path: Path):
     assert (end(tmp_path) / "manifest.json").read_bytes() == before
 
 
+def test_last_is_of_the_newest_checkpoint_after_a_crash_between_the_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def crash(folder: Path, target: Path) -> None:
+        raise Crash
+
+    make_trainer(tmp_path, sink=StopAt(14)).run()
+    trainer = make_trainer(tmp_path)
+    trainer.restore()
+    with monkeypatch.context() as patch:
+        patch.setattr("geoloc.training.checkpoint.publish_last", crash)
+        with pytest.raises(Crash):
+            trainer.run()
+    assert end(tmp_path).name == "step-00000015"
+    again = make_trainer(tmp_path)
+    assert again.restore() == 15
+    weights = again.run().weights
+    assert weights.read_bytes() == (end(tmp_path) / "model.safetensors").read_bytes()
+
+
 def test_max_steps_ends_inside_an_epoch_and_a_resumed_run_stays_there(tmp_path: Path):
     result = make_trainer(tmp_path, max_steps=7).run()
     assert (result.step, result.epoch, result.interrupted) == (7, 1, None)

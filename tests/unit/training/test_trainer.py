@@ -83,6 +83,27 @@ def test_accumulated_gradients_are_the_mean_over_batches_with_their_own_negative
             assert torch.allclose(a.grad, b.grad, atol=1e-5), name
 
 
+def test_each_step_puts_the_temperature_back_within_its_bound():
+    model = tiny_model()
+    with torch.no_grad():
+        model.logit_scale.fill_(math.log(1000.0))
+    settings = TrainerSettings(epochs=1, optimizer=FAST)
+    stepper = Stepper(model, Objective(source=BatchAndQueue()), settings)
+    stepper.take([ImageStream().batch(0, 0)], step=0, factor=1.0)
+    assert float(model.logit_scale.detach()) == pytest.approx(math.log(100.0))
+
+
+def test_noise_is_drawn_anew_at_every_step_and_repeats_with_the_step():
+    def loss_at(step: int) -> float:
+        objective = Objective(source=BatchAndQueue(), batch_noise_m=500_000.0)
+        stepper = Stepper(tiny_model(frozen=True), objective, TrainerSettings(epochs=1))
+        stepper.take([ImageStream().batch(0, 0)], step=step, factor=1.0)
+        return stepper.report().means["loss"]
+
+    assert loss_at(3) == loss_at(3)
+    assert loss_at(3) != loss_at(4)
+
+
 def test_a_group_at_the_end_of_an_epoch_may_be_short(tmp_path: Path):
     stream = ImageStream()
     trainer = make_trainer(tmp_path, data=stream, accumulate=2, epochs=2)
@@ -101,6 +122,14 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(tmp_path: Path):
     assert sink.written[-1][1]["train/skipped_steps"] == 2.0
     assert math.isnan(sink.written[1][1]["train/loss"])
     assert math.isfinite(sink.written[2][1]["train/loss"])
+
+
+def test_a_finished_run_resumed_still_tells_of_its_skipped_steps(tmp_path: Path):
+    poisoned = ImageStream(poison=frozenset({2, 9}))
+    make_trainer(tmp_path, data=poisoned).run()
+    again = make_trainer(tmp_path, data=poisoned)
+    again.restore()
+    assert again.run().skipped_steps == 2
 
 
 @pytest.mark.parametrize("log_every_steps", [1, 4])
