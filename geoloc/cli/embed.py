@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from geoloc.cli.command import Commands, say
+from geoloc.cli.model_arguments import add_model_arguments
 
 
 def add_parser(commands: Commands) -> None:
@@ -15,12 +16,13 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--data", required=True, metavar="SHARDS")
     parser.add_argument("--out", required=True, type=Path, help="folder to write")
     parser.add_argument("--workers", type=int, help="decoding processes (default: as in training)")
+    add_model_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Embed, write, say how many."""
-    from geoloc.experiment.evaluate_run import embed_shards
+    from geoloc.experiment.embed_run import embed_shards
 
     embedded = embed_shards(
         args.run_folder,
@@ -28,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         workers=args.workers,
         say=say,
+        device=args.device,
+        backbone_weights=args.backbone_weights,
     )
     count, width = embedded.embedding.shape
     print(f"{count:,} embeddings of {width} numbers in {args.out}")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from geoloc.cli.command import Commands, say
+from geoloc.cli.model_arguments import add_index_argument, add_model_arguments
 
 
 def add_parser(commands: Commands) -> None:
@@ -13,8 +14,9 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="score a trained model",
-        description="Predict a place for every image of the test splits, against each gallery, "
-        "and write predictions.parquet, report.json and report.md into RUN/evaluation/.",
+        description="Predict a place for every image of the test splits, against each gallery. "
+        "RUN/evaluation/SPLIT/ receives GALLERY/predictions.parquet, report.json, report.md, "
+        "map.png and curve.png.",
     )
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="a run's folder")
     parser.add_argument(
@@ -35,6 +37,13 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--out", type=Path, help="folder of the results (default: RUN/evaluation)")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--workers", type=int, help="decoding processes (default: as in training)")
+    parser.add_argument(
+        "--unfinished",
+        action="store_true",
+        help="evaluate the best model so far of a run that has not finished; the report says so",
+    )
+    add_index_argument(parser)
+    add_model_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -49,7 +58,11 @@ def run(args: argparse.Namespace) -> int:
         protocols=tuple(args.protocol or ()),
         out=args.out,
         workers=args.workers,
+        device=args.device,
+        index=args.index,
+        backbone_weights=args.backbone_weights,
+        unfinished=args.unfinished,
     )
     result = evaluate_run(request, say=say)
-    print(result.to_json() if args.format == "json" else result.to_text())
+    print(result.to_json() if args.format == "json" else result.to_text() + "\n", end="")
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from geoloc.cli.command import Commands, say
+from geoloc.cli.model_arguments import add_model_arguments
 
 
 def add_parser(commands: Commands) -> None:
@@ -26,6 +27,7 @@ def add_parser(commands: Commands) -> None:
         "longitude, or shards",
     )
     build.add_argument("--name", help="default: from --places")
+    add_model_arguments(build)
     build.set_defaults(run=run)
 
 
@@ -38,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         args.places,
         name=args.name,
         say=say,
+        device=args.device,
+        backbone_weights=args.backbone_weights,
     )
     print(
         f"{len(gallery):,} places in {folder} "

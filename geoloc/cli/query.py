@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoloc.cli.command import Commands
+from geoloc.cli.command import Commands, one_line
+from geoloc.cli.model_arguments import add_index_argument, add_model_arguments
 
 if TYPE_CHECKING:
     from geoloc.inference import Answer
@@ -35,9 +36,10 @@ def add_parser(commands: Commands) -> None:
         "--truth",
         type=Path,
         metavar="CSV",
-        help="true places for --map: file, latitude, longitude",
+        help="true places for the text and --map: file, latitude, longitude",
     )
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    add_index_argument(parser)
+    add_model_arguments(parser, device="cpu")
     parser.set_defaults(run=run)
 
 
@@ -45,20 +47,30 @@ def run(args: argparse.Namespace) -> int:
     """Answer every image; 2 if any was refused."""
     from geoloc.errors import ConfigError
     from geoloc.inference import Answer, Geolocator, Refusal, newest_run
-    from geoloc.inference.formats import format_answers
+    from geoloc.inference.formats import format_answers, to_text
 
     if args.map is not None and args.map.suffix not in {".html", ".png"}:
         raise ConfigError(f"--map {args.map}: name a file that ends in .html or .png")
     run_folder = args.run_folder or newest_run()
-    geolocator = Geolocator.load(run_folder, gallery=args.gallery, device=args.device)
+    geolocator = Geolocator.load(
+        run_folder,
+        gallery=args.gallery,
+        device=args.device,
+        index=args.index,
+        backbone_weights=args.backbone_weights,
+    )
     results = list(geolocator.locate_many(_files(args.images), top_k=args.top_k))
     answers = [result for result in results if isinstance(result, Answer)]
     refusals = [result for result in results if isinstance(result, Refusal)]
     for refusal in refusals:
-        print(f"geoloc: {refusal.source}: {refusal.message}", file=sys.stderr)
-    print(format_answers(answers if args.format == "text" else results, args.format), end="")
+        print(f"geoloc: {one_line(f'{refusal.source}: {refusal.message}')}", file=sys.stderr)
+    truths = {} if args.truth is None else _truths(args.truth, answers)
+    if args.format == "text":
+        print(to_text(answers, truths), end="")
+    else:
+        print(format_answers(results, args.format), end="")
     if args.map is not None and answers:
-        _draw(args.map, answers, truth_file=args.truth)
+        _draw(args.map, answers, truths)
         print(f"map: {args.map}", file=sys.stderr)
     return 2 if refusals else 0
 
@@ -66,18 +78,21 @@ def run(args: argparse.Namespace) -> int:
 def _files(paths: list[Path]) -> Iterator[Path]:
     """Files as they are; folders give their images in order of name."""
     for path in paths:
-        if path.is_dir():
-            found = (each for each in path.iterdir() if each.suffix.lower() in _IMAGE_SUFFIXES)
-            yield from sorted(found) or [path]
-        else:
-            yield path
+        try:
+            inside = sorted(path.iterdir()) if path.is_dir() else []
+        except (OSError, ValueError):
+            # Closed to us, or a name that no file can have: refused when it is opened.
+            inside = []
+        yield from [each for each in inside if each.suffix.lower() in _IMAGE_SUFFIXES] or [path]
 
 
-def _draw(path: Path, answers: Sequence[Answer], *, truth_file: Path | None) -> None:
+def _draw(
+    path: Path, answers: Sequence[Answer], known_deg: Mapping[str, tuple[float, float]]
+) -> None:
     from geoloc.inference.pictures import open_picture
     from geoloc.viz import draw_query_map, write_query_page
 
-    truths = [None] * len(answers) if truth_file is None else _truths(truth_file, answers)
+    truths = [known_deg.get(answer.source) for answer in answers]
     images = [open_picture(Path(answer.source), name=answer.source) for answer in answers]
     if path.suffix == ".html":
         write_query_page(
@@ -89,9 +104,12 @@ def _draw(path: Path, answers: Sequence[Answer], *, truth_file: Path | None) -> 
         draw_query_map(answers, path)
 
 
-def _truths(file: Path, answers: Sequence[Answer]) -> list[tuple[float, float] | None]:
-    """The true places of the answers' images, by file name, from a CSV file."""
+def _truths(file: Path, answers: Sequence[Answer]) -> dict[str, tuple[float, float]]:
+    """The true places of the answers' images, by source, from a CSV file with file names."""
+    import numpy as np
+
     from geoloc.errors import DataError
+    from geoloc.geodesy import is_valid_latlon
 
     try:
         with file.open(encoding="utf-8", newline="") as stream:
@@ -99,8 +117,15 @@ def _truths(file: Path, answers: Sequence[Answer]) -> list[tuple[float, float] |
                 row["file"]: (float(row["latitude"]), float(row["longitude"]))
                 for row in csv.DictReader(stream)
             }
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             f"--truth {file}: a CSV with file, latitude and longitude is needed ({error})"
         ) from None
-    return [known.get(Path(answer.source).name) for answer in answers]
+    for name, place in known.items():
+        if not is_valid_latlon(np.array(place)):
+            raise DataError(f"--truth {file}: {name} is at {place}, which is not on Earth")
+    named = {answer.source: Path(answer.source).name for answer in answers}
+    truths = {source: known[name] for source, name in named.items() if name in known}
+    if answers and not truths:
+        print(f"geoloc: --truth {file} names none of the images", file=sys.stderr)
+    return truths

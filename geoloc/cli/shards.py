@@ -23,7 +23,9 @@ def add_parser(commands: Commands) -> None:
         ("stats", _stats, "counts, bytes, countries, extent"),
     ):
         action = actions.add_parser(name, help=text)
-        action.add_argument("folder", type=Path, metavar="DIR")
+        # A text, since a Path would make one slash of the two in an address.
+        action.add_argument("source", metavar="SHARDS", help="folder, tar, address, or pipe:")
+        action.add_argument("--workers", type=_count, default=1, help="processes (1)")
         action.add_argument("--format", choices=("text", "json"), default="text")
         action.set_defaults(run=function)
 
@@ -71,18 +73,29 @@ def _add_make(make: argparse.ArgumentParser) -> None:
         source.add_argument("--samples-per-shard", type=int, default=1000)
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {count}")
+    return count
+
+
 def _verify(args: argparse.Namespace) -> int:
     from geoloc.data import verify_shards
+    from geoloc.experiment.progress import progress_of
 
-    report = verify_shards(args.folder)
+    with progress_of("shards", unit="shard") as progress:
+        report = verify_shards(args.source, processes=args.workers, progress=progress)
     print(json.dumps(report.to_json(), indent=2) if args.format == "json" else report.to_text())
     return 1 if report.damaged else 0
 
 
 def _stats(args: argparse.Namespace) -> int:
     from geoloc.data import shard_statistics
+    from geoloc.experiment.progress import progress_of
 
-    statistics = shard_statistics(args.folder)
+    with progress_of("shards", unit="shard") as progress:
+        statistics = shard_statistics(args.source, processes=args.workers, progress=progress)
     text = json.dumps(statistics.to_json(), indent=2)
     print(text if args.format == "json" else statistics.to_text())
     return 0

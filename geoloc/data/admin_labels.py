@@ -1,4 +1,4 @@
-"""The administrative labels of OSV-5M, as it makes them: those of the nearest city."""
+"""Labels for the columns of names that OSV-5M has, by the city that is truly nearest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from geoloc.places import CityName, Gazetteer
 
 
 def admin_labels(latlon_deg: Float[np.ndarray, "n 2"]) -> list[dict[str, str | None]]:
-    """What OSV-5M's columns of names hold for places, by the nearest city on the sphere.
+    """Names in the form of OSV-5M's columns, of the nearest city on the sphere.
+
+    OSV-5M itself looks cities up by raw degrees, which far from the equator and at the antimeridian
+    can be another city; to score as it does, see `Gazetteer.nearest` with ``metric="raw_degrees"``.
 
     ``country``, ``region``, ``sub-region`` and ``city`` are plain names; each ``unique_`` column
     joins a name to all that contain it, ``city_sub-region_region_country``. Where a part is missing

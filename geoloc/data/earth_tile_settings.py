@@ -52,6 +52,8 @@ class EarthTileSettings:
                 raise ConfigError(f"earth tiles: {name} must be at least {least}")
         if min(self.train, self.validation, self.test_easy, self.test_block, self.unseen) < 0:
             raise ConfigError("earth tiles: a number of tiles is negative")
+        if self.seed < 0:
+            raise ConfigError(f"earth tiles: seed must be at least 0, not {self.seed}")
         if self.test_block > 0 and self.block_share == 0:
             raise ConfigError(
                 "earth tiles: test_block asks for tiles of held-out blocks, but block_share is 0"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +28,8 @@ class FeatureCache:
 
     Args:
         features: one row a sample.
-        samples: an Arrow table with key, lat_deg, lon_deg and label (JSON) of each row.
+        samples: a parquet file with key, lat_deg, lon_deg and label (JSON) of each row; the labels
+            are read when they are first asked for.
         fingerprint: what the features were computed from.
 
     Attributes:
@@ -40,15 +40,21 @@ class FeatureCache:
     def __init__(
         self,
         features: NDArray[Any],
-        samples: Any,
+        samples: Path,
         fingerprint: Mapping[str, str],
     ) -> None:
+        table: Any = parquet.read_table(samples, columns=["key", "lat_deg", "lon_deg"])
+        if features.shape[0] != table.num_rows:
+            raise DataError(
+                f"{samples.parent} has {features.shape[0]} features, {table.num_rows} samples"
+            )
         self._features = features
-        self._keys: pa.Array = samples.column("key").combine_chunks()
-        self._labels: pa.Array = samples.column("label").combine_chunks()
+        self._samples = samples
+        self._keys: pa.Array = table.column("key").combine_chunks()
+        self._labels: Any = None
         self.fingerprint = dict(fingerprint)
         self.latlon_deg: Float[np.ndarray, "sample 2"] = np.stack(
-            [samples.column("lat_deg").to_numpy(), samples.column("lon_deg").to_numpy()], axis=1
+            [table.column("lat_deg").to_numpy(), table.column("lon_deg").to_numpy()], axis=1
         )
 
     def __len__(self) -> int:
@@ -67,13 +73,19 @@ class FeatureCache:
             labels: whether to read what the data set says of them; training has no need to.
         """
         index = pa.array(rows)
-        texts = self._labels.take(index).to_pylist() if labels else []
+        texts = self._label_texts().take(index).to_pylist() if labels else []
         return GeoBatch(
             key=tuple(self._keys.take(index).to_pylist()),
             latlon_deg=torch.from_numpy(self.latlon_deg[rows]),
             feature=torch.from_numpy(self._features[rows].astype(np.float32)),
             label=tuple(json.loads(text) for text in texts),
         )
+
+    def _label_texts(self) -> Any:
+        if self._labels is None:
+            table: Any = parquet.read_table(self._samples, columns=["label"])
+            self._labels = table.column("label").combine_chunks()
+        return self._labels
 
     @classmethod
     def open(
@@ -99,12 +111,7 @@ class FeatureCache:
             if (verify or name != FEATURES) and sha256_of(path) != entry["sha256"]:
                 raise DataError(f"{path} is damaged (sha256): delete {folder}, build it again")
         features = np.load(folder / FEATURES, mmap_mode="r")
-        samples = parquet.read_table(folder / SAMPLES)
-        if features.shape[0] != samples.num_rows:
-            raise DataError(
-                f"{folder} has {features.shape[0]} features, {samples.num_rows} samples"
-            )
-        return cls(features, samples, meta["fingerprint"])
+        return cls(features, folder / SAMPLES, meta["fingerprint"])
 
     @classmethod
     def build(
@@ -119,7 +126,8 @@ class FeatureCache:
     ) -> FeatureCache:
         """Encode every sample and put the cache into place, whole or not at all.
 
-        It is written beside and renamed at the end; what an interrupted build left is redone.
+        It is written beside and renamed at the end. What an interrupted build of the same features
+        wrote is kept: its batches must come again, in the same order, but are not encoded again.
 
         Args:
             folder: where the cache is to lie; must not exist yet.
@@ -136,14 +144,13 @@ class FeatureCache:
         if folder.exists():
             raise DataError(f"{folder} exists: open it, or delete it to build it again")
         beside = folder.with_name(f".{folder.name}.building")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        with FeatureWriter(beside, np.dtype(dtype)) as writer:
+        with FeatureWriter(beside, np.dtype(dtype), fingerprint) as writer:
             for batch in batches:
-                writer.add(batch, _encode(batch, encode))
+                if not writer.skip(batch):
+                    writer.add(batch, _encode(batch, encode))
                 if progress is not None:
                     progress(writer.count)
-            writer.finish(fingerprint)
+            writer.finish()
         beside.rename(folder)
         sync(folder.parent)
         return cls.open(folder, fingerprint=fingerprint)

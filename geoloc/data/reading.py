@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from geoloc.data.decoding import decode_image
 from geoloc.data.ledger import LostSample
 from geoloc.data.member_names import JSON_ENDING, is_known, split_member_name
 from geoloc.data.record import PlaceError, Record, SampleError, checksum, parse_record
-from geoloc.data.shard_list import open_web, shard_name
+from geoloc.data.sidecars import open_web, shard_name
 from geoloc.data.tar_members import ByteStream, TarMember, TarScanner
 from geoloc.errors import ImageError
 
@@ -209,6 +210,9 @@ def open_shard(url: str) -> ByteStream:
             return _QuietClose(gopen(url))
         except ValueError as error:
             raise OSError(str(error)) from error
+    # Opening a pipe waits for a writer that may never come, and a device never ends.
+    if not stat.S_ISREG(Path(url).stat().st_mode):
+        raise OSError(f"{url} is no ordinary file")
     return _unpacked(Path(url).open("rb"))
 
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPResponse
-from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from pathlib import Path
 
+from geoloc.data.sidecars import (
+    SIZES_FILE,
+    UNFINISHED_FILE,
+    NotedFile,
+    fits,
+    folder_of,
+    is_local,
+    read_checksums,
+    read_sizes,
+    shard_name,
+)
 from geoloc.errors import DataError
 
-SIZES_FILE = "sizes.json"
-UNFINISHED_FILE = ".unfinished"
-
 _ENDINGS = (".tar", ".tar.gz", ".tgz")
-_TIMEOUT_S = 60
+_END_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +62,39 @@ class ShardList:
         )
 
     def fingerprint(self) -> str:
-        """The same for the same file names and sizes in the same order, in whatever folder."""
-        content = json.dumps([[shard_name(url) for url in self.urls], list(self.sizes)])
-        return hashlib.sha256(content.encode()).hexdigest()
+        """The same for the same shards in the same order, in whatever folder of this machine.
+
+        Into it go names and numbers of samples, and of the content the SHA-256 that checksums.json
+        beside the shard notes. Without one (or where the length is another): of a local file its
+        length and a hash of its first and last 64 KiB; of all else the address without its query,
+        so that what changes there unsaid goes unnoticed.
+        """
+        noted: dict[str, dict[str, NotedFile]] = {}
+        content: list[list[str | int | None]] = []
+        for url, size in zip(self.urls, self.sizes, strict=True):
+            folder = folder_of(url)
+            if folder is not None and folder not in noted:
+                noted[folder] = read_checksums(folder)
+            file = None if folder is None else noted[folder].get(shard_name(url))
+            content.append([shard_name(url), size, _content(url, file)])
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def shard_name(url: str) -> str:
-    """The file name of a shard, by which sizes.json knows it; a ``pipe:`` is its own name."""
-    return url if url.startswith("pipe:") else PurePosixPath(url.split("?")[0]).name
+def _content(url: str, noted: NotedFile | None) -> str:
+    if noted is not None and fits(url, noted):
+        return noted.sha256
+    if not is_local(url):
+        return url.split("?")[0]
+    try:
+        with Path(url).open("rb") as stream:
+            length = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
+            ends = hashlib.sha256(stream.read(_END_BYTES))
+            stream.seek(max(0, length - _END_BYTES))
+            ends.update(stream.read(_END_BYTES))
+    except OSError:
+        return "absent"
+    return f"{length} bytes, ends {ends.hexdigest()}"
 
 
 def list_shards(
@@ -101,7 +131,7 @@ def _list_folder(folder: Path, *, strict: bool) -> ShardList:
     if (folder / UNFINISHED_FILE).exists():
         raise DataError(f"{folder}: writing these shards was interrupted: write them again")
     found = {path.name for path in folder.iterdir() if path.name.endswith(_ENDINGS)}
-    sizes = _read_sizes(folder / SIZES_FILE) if (folder / SIZES_FILE).is_file() else None
+    sizes = read_sizes(str(folder))
     names = sorted(found | set(sizes or {}))
     if not names:
         inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
@@ -122,63 +152,16 @@ def _list_folder(folder: Path, *, strict: bool) -> ShardList:
 def _list_urls(text: str) -> ShardList:
     from webdataset.shardlists import expand_urls
 
-    is_pipe, is_local = text.startswith("pipe:"), "://" not in text
-    urls = [text] if is_pipe else list(expand_urls(text))
-    if is_pipe:
-        return ShardList(urls=tuple(urls), sizes=(None,))
-    if is_local and not any(Path(url).is_file() for url in urls):
+    if text.startswith("pipe:"):
+        return ShardList(urls=(text,), sizes=(None,))
+    urls = list(expand_urls(text))
+    if is_local(text) and not any(Path(url).is_file() for url in urls):
         raise DataError(f"{text}: no such folder or shard")
-    known: dict[str, dict[str, int] | None] = {}
+    known: dict[str | None, dict[str, int]] = {None: {}}
     sizes: list[int | None] = []
     for url in urls:
-        folder = url.split("?")[0].rpartition("/")[0]
-        if folder not in known:
-            known[folder] = _sizes_beside(folder, is_local=is_local)
-        sizes.append((known[folder] or {}).get(shard_name(url)))
+        folder = folder_of(url)
+        if folder is not None and folder not in known:
+            known[folder] = read_sizes(folder) or {}
+        sizes.append(known[folder].get(shard_name(url)))
     return ShardList(urls=tuple(urls), sizes=tuple(sizes))
-
-
-def _sizes_beside(folder: str, *, is_local: bool) -> dict[str, int] | None:
-    if is_local:
-        path = Path(folder or ".") / SIZES_FILE
-        return _read_sizes(path) if path.is_file() else None
-    if not folder.startswith(("http://", "https://")):
-        return None
-    try:
-        with open_web(f"{folder}/{SIZES_FILE}") as response:
-            return _parse_sizes(response.read(), what=f"{folder}/{SIZES_FILE}")
-    except OSError:
-        return None
-
-
-def open_web(url: str) -> HTTPResponse:
-    """A stream of what lies at an ``http(s)`` address.
-
-    Raises:
-        OSError: it cannot be had.
-    """
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"not an http(s) address: {url}")
-    return cast("HTTPResponse", urllib.request.urlopen(url, timeout=_TIMEOUT_S))
-
-
-def _read_sizes(path: Path) -> dict[str, int]:
-    try:
-        return _parse_sizes(path.read_bytes(), what=str(path))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _parse_sizes(data: bytes, *, what: str) -> dict[str, int]:
-    try:
-        sizes: Any = json.loads(data)
-    except ValueError as error:
-        raise DataError(
-            f"{what} is no JSON ({error}): it should map file names to counts"
-        ) from None
-    if not isinstance(sizes, dict) or not all(
-        isinstance(count, int) and not isinstance(count, bool) and count >= 0
-        for count in cast("dict[str, Any]", sizes).values()
-    ):
-        raise DataError(f'{what} should map file names to counts: {{"00000.tar": 1000}}')
-    return cast("dict[str, int]", sizes)

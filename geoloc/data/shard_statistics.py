@@ -6,15 +6,18 @@ import io
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Int64
 from PIL import Image
 
 from geoloc.data.ledger import LostSample
-from geoloc.data.reading import RawSample, ShardReader
+from geoloc.data.reading import ShardReader
 from geoloc.data.record import PlaceError, Record, SampleError, parse_record
 from geoloc.data.shard_list import ShardList, list_shards
 from geoloc.errors import DataError
@@ -82,64 +85,98 @@ class ShardStatistics:
 
 def shard_statistics(
     source: str | os.PathLike[str] | Sequence[str] | ShardList,
+    *,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ShardStatistics:
     """Read all shards and describe them; of an image only the header is read.
+
+    Args:
+        source: see `list_shards`.
+        processes: how many work at it.
+        progress: told after each shard how many are done, and of how many.
 
     Raises:
         DataError: there is no shard, or sizes.json cannot be read.
     """
     shards = list_shards(source, strict=False)
-    tally = _Tally()
-    for url, expected in zip(shards.urls, shards.sizes, strict=True):
-        for item in ShardReader(url, expected=expected):
-            tally.take(item)
-    return tally.result(shard_count=len(shards))
+    tasks = list(zip(shards.urls, shards.sizes, strict=True))
+    tallies: list[_Tally] = []
+    with ExitStack() as stack:
+        found: Iterable[_Tally] = map(_tally_shard, tasks)
+        if min(processes, len(tasks)) > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(min(processes, len(tasks))))
+            found = pool.map(_tally_shard, tasks)
+        for tally in found:
+            tallies.append(tally)
+            if progress is not None:
+                progress(len(tallies), len(tasks))
+    return _statistics(tallies)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Tally:
-    def __init__(self) -> None:
-        self._places: list[tuple[float, float]] = []
-        self._sizes: list[tuple[int, int]] = []
-        self._countries: Counter[str] = Counter()
-        self._bytes = 0
-        self._lost = 0
+    """What one shard holds."""
 
-    def take(self, item: RawSample | LostSample) -> None:
+    latlon_deg: Float64[np.ndarray, "sample 2"]
+    image_size: Int64[np.ndarray, "sample 2"]
+    countries: Counter[str]
+    image_bytes: int
+    lost: int
+
+
+def _tally_shard(task: tuple[str, int | None]) -> _Tally:
+    url, expected = task
+    places, sizes = list[tuple[float, float]](), list[tuple[int, int]]()
+    countries, image_bytes, lost = Counter[str](), 0, 0
+    for item in ShardReader(url, expected=expected):
         if isinstance(item, LostSample):
-            self._lost += 0 if item.surplus else item.count
-            return
+            lost += 0 if item.surplus else item.count
+            continue
         try:
             record, _ = parse_record(
                 item.key, image_bytes=item.image_bytes, json_bytes=item.json_bytes
             )
-            self._sizes.append(_image_size(item.image_bytes))
+            sizes.append(_image_size(item.image_bytes))
         except (PlaceError, SampleError, DataError):
-            self._lost += 1
-            return
-        self._places.append(record.latlon_deg)
-        self._countries[_country(record)] += 1
-        self._bytes += len(item.image_bytes)
+            lost += 1
+            continue
+        places.append(record.latlon_deg)
+        countries[_country(record)] += 1
+        image_bytes += len(item.image_bytes)
+    return _Tally(
+        latlon_deg=np.array(places, dtype=np.float64).reshape(-1, 2),
+        image_size=np.array(sizes, dtype=np.int64).reshape(-1, 2),
+        countries=countries,
+        image_bytes=image_bytes,
+        lost=lost,
+    )
 
-    def result(self, *, shard_count: int) -> ShardStatistics:
-        bounds, image_size = None, dict[str, tuple[int, int]]()
-        if self._places:
-            places = np.array(self._places)
-            (south, west), (north, east) = places.min(axis=0), places.max(axis=0)
-            bounds = (float(south), float(west), float(north), float(east))
-            size = np.quantile(np.array(self._sizes), _QUANTILES, axis=0, method="nearest")
-            image_size = {
-                f"{q:.0%}": (int(w), int(h)) for q, (w, h) in zip(_QUANTILES, size, strict=True)
-            }
-        return ShardStatistics(
-            samples=len(self._places),
-            lost=self._lost,
-            shards=shard_count,
-            image_bytes=self._bytes,
-            bounds_deg=bounds,
-            countries=dict(sorted(self._countries.items(), key=lambda item: (-item[1], item[0]))),
-            image_size=image_size,
-            repeated_places=len(self._places) - len(set(self._places)),
-        )
+
+def _statistics(tallies: Sequence[_Tally]) -> ShardStatistics:
+    places = np.concatenate([tally.latlon_deg for tally in tallies])
+    bounds, image_size = None, dict[str, tuple[int, int]]()
+    if len(places):
+        (south, west), (north, east) = places.min(axis=0), places.max(axis=0)
+        bounds = (float(south), float(west), float(north), float(east))
+        sizes = np.concatenate([tally.image_size for tally in tallies])
+        size = np.quantile(sizes, _QUANTILES, axis=0, method="nearest")
+        image_size = {
+            f"{q:.0%}": (int(w), int(h)) for q, (w, h) in zip(_QUANTILES, size, strict=True)
+        }
+    countries = Counter[str]()
+    for tally in tallies:
+        countries.update(tally.countries)
+    return ShardStatistics(
+        samples=len(places),
+        lost=sum(tally.lost for tally in tallies),
+        shards=len(tallies),
+        image_bytes=sum(tally.image_bytes for tally in tallies),
+        bounds_deg=bounds,
+        countries=dict(sorted(countries.items(), key=lambda item: (-item[1], item[0]))),
+        image_size=image_size,
+        repeated_places=len(places) - len(np.unique(places, axis=0)),
+    )
 
 
 def _country(record: Record) -> str:

@@ -1,7 +1,8 @@
 """ShardWriter: records into tar shards that webdataset reads, the same bytes for the same records.
 
 A shard is a tar of ``<key>.jpg`` (``.png``, ``.webp`` where the bytes are such) and ``<key>.json``;
-``sizes.json`` beside the shards has their numbers of samples.
+``sizes.json`` beside the shards has their numbers of samples, ``checksums.json`` tells one content
+from another, and ``places.npy`` has all places, so that nobody need read the shards for them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,24 @@ import tarfile
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+from jaxtyping import Float64
+
 from geoloc.artifacts import write_atomically, write_text
 from geoloc.data.member_names import image_ending, member_stem
 from geoloc.data.record import Record, description_bytes, place_of
-from geoloc.data.shard_list import SIZES_FILE, UNFINISHED_FILE
+from geoloc.data.sidecars import (
+    CHECKSUMS_FILE,
+    PLACES_FILE,
+    SIZES_FILE,
+    UNFINISHED_FILE,
+    NotedFile,
+    checksums_text,
+    places_bytes,
+)
 from geoloc.errors import CoordinateError, DataError
+
+_BESIDE = (SIZES_FILE, CHECKSUMS_FILE, PLACES_FILE)
 
 
 class ShardWriter:
@@ -34,7 +48,7 @@ class ShardWriter:
         folder: made if absent; must be empty unless `overwrite`.
         samples_per_shard: they are kept in memory until their shard is full.
         prefix: put before the number in each file name.
-        overwrite: delete the shards and sizes.json that are there.
+        overwrite: delete the shards that are there, and what was written beside them.
 
     Raises:
         DataError: the folder is not empty, or a number makes no sense.
@@ -58,6 +72,8 @@ class ShardWriter:
         self._keys: set[str] = set()
         self._open: list[Record] = []
         self._sizes: dict[str, int] = {}
+        self._noted: dict[str, NotedFile] = {}
+        self._places: list[Float64[np.ndarray, "place 2"]] = []
         self._closed = False
         self._make_room(overwrite)
 
@@ -107,7 +123,7 @@ class ShardWriter:
             self._write_shard()
 
     def close(self) -> dict[str, int]:
-        """Write what is left and sizes.json.
+        """Write what is left, then places.npy, checksums.json and sizes.json.
 
         Returns:
             The number of samples by file name.
@@ -122,8 +138,11 @@ class ShardWriter:
             raise DataError(f"{self.folder}: there was no record to write")
         if self._open:
             self._write_shard()
-        text = json.dumps(self._sizes, indent=1) + "\n"
-        write_text(self.folder / SIZES_FILE, text)
+        places = places_bytes(np.concatenate(self._places))
+        write_atomically(self.folder / PLACES_FILE, lambda path: path.write_bytes(places))
+        self._noted[PLACES_FILE] = NotedFile.of(places, samples=self.count)
+        write_text(self.folder / CHECKSUMS_FILE, checksums_text(self._noted))
+        write_text(self.folder / SIZES_FILE, json.dumps(self._sizes, indent=1) + "\n")
         (self.folder / UNFINISHED_FILE).unlink()
         self._closed = True
         return self._sizes
@@ -131,7 +150,7 @@ class ShardWriter:
     def _make_room(self, overwrite: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if overwrite:
-            for pattern in ("*.tar", "*.tar.tmp", SIZES_FILE, UNFINISHED_FILE):
+            for pattern in ("*.tar", "*.tar.tmp", *_BESIDE, UNFINISHED_FILE):
                 for path in self.folder.glob(pattern):
                     path.unlink()
         elif any(self.folder.iterdir()):
@@ -144,19 +163,23 @@ class ShardWriter:
         name = f"{self._prefix}{len(self._sizes):05d}.tar"
         if len(self._sizes) > 99_999:
             raise DataError("more than 100,000 shards: take more samples per shard")
+        records = sorted(self._open, key=lambda record: record.key)
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for record in sorted(self._open, key=lambda record: record.key):
+            for record in records:
                 stem = member_stem(record.key)
                 _add(tar, f"{stem}.{image_ending(record.image_bytes)}", record.image_bytes)
                 _add(tar, f"{stem}.json", description_bytes(record))
-        write_atomically(self.folder / name, lambda path: path.write_bytes(buffer.getvalue()))
-        self._sizes[name] = len(self._open)
+        data = buffer.getvalue()
+        write_atomically(self.folder / name, lambda path: path.write_bytes(data))
+        self._sizes[name] = len(records)
+        self._noted[name] = NotedFile.of(data, samples=len(records))
+        self._places.append(np.array([record.latlon_deg for record in records], dtype=np.float64))
         self._open.clear()
 
     def _abandon(self) -> None:
         self._closed = True
-        for name in [*self._sizes, UNFINISHED_FILE]:
+        for name in [*self._sizes, *_BESIDE, UNFINISHED_FILE]:
             (self.folder / name).unlink(missing_ok=True)
 
 

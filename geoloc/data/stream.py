@@ -81,6 +81,7 @@ class ShardStream:
     _first: int = field(init=False, default=0)
     _positions: list[StreamPosition] = field(init=False)
     _restored: bool = field(init=False, default=False)
+    _shards_fingerprint: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self._check()
@@ -209,8 +210,10 @@ class ShardStream:
     def _identity(self) -> dict[str, Any]:
         """What the order and the pixels of the batches depend on."""
         augmentation = self._augmentation()
+        # Made once: it looks into files, and every checkpoint asks for it.
+        self._shards_fingerprint = self._shards_fingerprint or self.shards.fingerprint()
         return {
-            "shards": self.shards.fingerprint(),
+            "shards": self._shards_fingerprint,
             "seed": self.seed,
             "batch_size": self.batch_size,
             "workers": self._strands,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from geoloc.data.stream_stages import strand_messages
 from geoloc.errors import DataError
 
 _T = TypeVar("_T")
+_STOPPING = {signal.SIGINT, signal.SIGTERM}
 # The first: our workers run one thread and take no lock of another. The second: advice on numbers.
 _QUIET = (
     "This process .* is multi-threaded, use of fork",
@@ -41,7 +43,7 @@ def load_messages(
         _be_quiet()
         loader = _loader(plan, processes=processes, timeout_s=timeout_s, start_method=start_method)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _signals_held():
             _be_quiet()
             messages = iter(loader)
         yield from messages
@@ -53,6 +55,16 @@ def load_messages(
             f"a loader worker died or hangs: {error} Out of memory or of /dev/shm? Try fewer "
             "workers or smaller batches"
         ) from error
+
+
+@contextmanager
+def _signals_held() -> Generator[None]:
+    """Let signals wait while workers start; a worker that inherits this takes them up when ready."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _be_quiet() -> None:
@@ -107,6 +119,7 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, obey_the_next)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
 def _as_it_is(message: _T) -> _T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -71,6 +72,7 @@ class TarScanner:
     def __init__(self, stream: ByteStream) -> None:
         # Bytes that were read too far are read again from streams put on top of this pile.
         self._pile: list[ByteStream] = [stream]
+        self._file = _plain_file(stream)
         self._at = 0
         self.faults: list[str] = []
         self.saw_data = False
@@ -141,6 +143,12 @@ class TarScanner:
 
     def _pass_over(self, size: int) -> None:
         left = size + -size % _BLOCK
+        if self._file is not None and self._pile == [self._file]:
+            start = self._file.tell()
+            # Never beyond the end: what a damaged header claims may be too far to seek to.
+            end = min(start + left, max(start, os.fstat(self._file.fileno()).st_size))
+            self._at += self._file.seek(end) - start
+            return
         while left > 0 and (chunk := self._read(min(left, _CHUNK))):
             left -= len(chunk)
 
@@ -180,6 +188,11 @@ class TarScanner:
             size -= len(part)
             self._at += len(part)
         return b"".join(parts)
+
+
+def _plain_file(stream: ByteStream) -> io.BufferedReader | None:
+    """The stream if it is a file in which one can leap."""
+    return stream if isinstance(stream, io.BufferedReader) and stream.seekable() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

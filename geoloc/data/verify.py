@@ -7,11 +7,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
+from geoloc.artifacts import sha256_of
 from geoloc.data.ledger import LossLedger, LossLog, LostSample
 from geoloc.data.reading import ShardReader, open_sample
-from geoloc.data.shard_list import ShardList, list_shards, shard_name
+from geoloc.data.shard_list import ShardList, list_shards
+from geoloc.data.sidecars import (
+    CHECKSUMS_FILE,
+    NotedFile,
+    is_local,
+    read_checksums,
+    shard_name,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +34,7 @@ class ShardCheck:
         faults: damage that the reader met, one line each.
         keys: hashes of the keys of its valid samples.
         losses: the first losses of each kind.
+        altered: whether its bytes are not those that checksums.json notes.
     """
 
     shard: str
@@ -33,6 +43,7 @@ class ShardCheck:
     faults: tuple[str, ...]
     keys: tuple[int, ...]
     losses: tuple[LostSample, ...]
+    altered: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The check as a mapping that `json` can write."""
@@ -77,8 +88,9 @@ class ShardReport:
 
     @property
     def damaged(self) -> bool:
-        """Whether anything is lost, surplus, or stands twice."""
-        return bool(self.lost or self.ledger.surplus or self.repeated_keys)
+        """Whether anything is lost, surplus, or stands twice, or bytes are not those noted."""
+        altered = any(check.altered for check in self.shards)
+        return bool(self.lost or self.ledger.surplus or self.repeated_keys or altered)
 
     def to_json(self) -> dict[str, Any]:
         """The report as a mapping that `json` can write; details only of shards with any."""
@@ -124,6 +136,8 @@ def verify_shards(
 ) -> ShardReport:
     """Decode every image and check every place; each lost sample is logged once.
 
+    Shards of this machine are also held against the SHA-256 in checksums.json, where it is there.
+
     Args:
         source: see `list_shards`.
         processes: how many work at it.
@@ -133,7 +147,8 @@ def verify_shards(
         DataError: there is no shard, or sizes.json cannot be read.
     """
     shards = list_shards(source, strict=False)
-    tasks = list(zip(shards.urls, shards.sizes, strict=True))
+    tasks = list(zip(shards.urls, shards.sizes, _noted_sums(shards.urls), strict=True))
+    processes = min(processes, len(tasks))
     ledger, log, checks = LossLedger(), LossLog(), list[ShardCheck]()
     keys, repeated = set[int](), 0
 
@@ -160,8 +175,24 @@ def verify_shards(
     return ShardReport(ledger=ledger, shards=tuple(checks), repeated_keys=repeated)
 
 
-def _check_shard(task: tuple[str, int | None]) -> ShardCheck:
-    url, expected = task
+def _noted_sums(urls: Sequence[str]) -> list[str | None]:
+    """The SHA-256 that is noted of each local shard that is there."""
+    noted: dict[str, dict[str, NotedFile]] = {}
+    sums: list[str | None] = []
+    for url in urls:
+        if not is_local(url) or not Path(url).is_file():
+            sums.append(None)
+            continue
+        folder = str(Path(url).parent)
+        if folder not in noted:
+            noted[folder] = read_checksums(folder)
+        file = noted[folder].get(Path(url).name)
+        sums.append(None if file is None else file.sha256)
+    return sums
+
+
+def _check_shard(task: tuple[str, int | None, str | None]) -> ShardCheck:
+    url, expected, noted = task
     reader = ShardReader(url, expected=expected)
     ledger, log, keys = LossLedger(), LossLog(), list[int]()
     losses: list[LostSample] = []
@@ -174,13 +205,16 @@ def _check_shard(task: tuple[str, int | None]) -> ShardCheck:
         else:
             ledger.valid += 1
             keys.append(_key_hash(outcome[0].key))
+    altered = noted is not None and sha256_of(Path(url)) != noted
+    told = [f"its SHA-256 is not the one in {CHECKSUMS_FILE}"] if altered else []
     return ShardCheck(
         shard=shard_name(url),
         expected=expected,
         ledger=ledger,
-        faults=tuple(reader.faults),
+        faults=(*reader.faults, *told),
         keys=tuple(keys),
         losses=tuple(losses),
+        altered=altered,
     )
 
 

@@ -1,6 +1,14 @@
 """Evaluation: predictions, what they score under named protocols, and how to read it."""
 
-from geoloc.evaluation.baselines import baseline_places, baseline_scores, best_constant_place
+from geoloc.evaluation.baselines import (
+    LEAST_MEAN,
+    LEAST_MEDIAN,
+    RANDOM_PLACE,
+    baseline_places,
+    baseline_scores,
+    best_constant_place,
+    score_guesses,
+)
 from geoloc.evaluation.evaluate import evaluate_split, place_recall
 from geoloc.evaluation.metrics import (
     accuracy_within,
@@ -11,6 +19,7 @@ from geoloc.evaluation.metrics import (
     recall_at_k,
 )
 from geoloc.evaluation.predictions import (
+    LABEL_COLUMNS,
     LEVELS,
     PredictionTable,
     prediction_table,
@@ -18,14 +27,18 @@ from geoloc.evaluation.predictions import (
     write_predictions,
 )
 from geoloc.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocol_named
-from geoloc.evaluation.report import EvaluationReport, ReportRow, scores_text
+from geoloc.evaluation.report import EvaluationReport, ReportRow, reports_json, scores_text
 from geoloc.evaluation.resampling import block_intervals, spatial_blocks
 from geoloc.evaluation.scoring import Scores, score_predictions
 from geoloc.evaluation.terminal import terminal_table
 
 __all__ = [
+    "LABEL_COLUMNS",
+    "LEAST_MEAN",
+    "LEAST_MEDIAN",
     "LEVELS",
     "PROTOCOLS",
+    "RANDOM_PLACE",
     "EvaluationProtocol",
     "EvaluationReport",
     "PredictionTable",
@@ -46,6 +59,8 @@ __all__ = [
     "protocol_named",
     "read_predictions",
     "recall_at_k",
+    "reports_json",
+    "score_guesses",
     "score_predictions",
     "scores_text",
     "spatial_blocks",

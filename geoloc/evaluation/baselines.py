@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,9 @@ from geoloc.geodesy import (
     validate_latlon,
 )
 
+LEAST_MEDIAN = "constant guess (least median)"
+LEAST_MEAN = "constant guess (least mean)"
+RANDOM_PLACE = "random gallery place"
 _CANDIDATES = 512
 _TARGETS = 8192
 
@@ -78,9 +82,9 @@ def baseline_places(
     mean = best_constant_place(training_latlon_deg, objective="mean", seed=seed)
     pick = np.random.default_rng(seed).integers(len(gallery_latlon_deg), size=count)
     return {
-        "constant guess (least median)": np.tile(median, (count, 1)),
-        "constant guess (least mean)": np.tile(mean, (count, 1)),
-        "random gallery place": np.asarray(gallery_latlon_deg, dtype=np.float64)[pick],
+        LEAST_MEDIAN: np.tile(median, (count, 1)),
+        LEAST_MEAN: np.tile(mean, (count, 1)),
+        RANDOM_PLACE: np.asarray(gallery_latlon_deg, dtype=np.float64)[pick],
     }
 
 
@@ -108,6 +112,30 @@ def baseline_scores(
         CoordinateError: a place is not finite or out of range.
     """
     guesses = baseline_places(len(frame), training_latlon_deg, gallery_latlon_deg, seed=seed)
+    return score_guesses(frame, guesses, protocol=protocol, seed=seed, resamples=resamples)
+
+
+def score_guesses(
+    frame: pd.DataFrame,
+    guesses: Mapping[str, Float64[np.ndarray, "row 2"]],
+    *,
+    protocol: EvaluationProtocol | str,
+    seed: int = 0,
+    resamples: int = 0,
+) -> dict[str, Scores]:
+    """What guesses made once (`baseline_places`) score on the rows of a table of predictions.
+
+    Args:
+        frame: predictions; only their keys, true places and labels are read.
+        guesses: a place for each row, by the name of the baseline.
+        protocol: one of `PROTOCOLS`, or its name.
+        seed: of the bootstrap.
+        resamples: draws of the bootstrap; 0 for no intervals.
+
+    Raises:
+        DataError: the table cannot be used.
+        CoordinateError: a place is not finite or out of range.
+    """
     return {
         name: score_predictions(
             frame.assign(pred_lat_deg=guess[:, 0], pred_lon_deg=guess[:, 1]),

@@ -72,6 +72,7 @@ def place_recall(
     *,
     ks: Sequence[int] = (1, 5, 10, 50),
     batch_size: int = 4096,
+    device: torch.device | str = "cpu",
 ) -> dict[str, float]:
     """Recall@k: an image's own place among the k best of the split's own places.
 
@@ -82,6 +83,7 @@ def place_recall(
         encode: from (b, 2) float64 degrees to unit vectors, by the same model.
         ks: how many of the best are looked at.
         batch_size: places encoded at a time.
+        device: where queries and places are compared.
 
     Returns:
         ``recall@k`` for each k, and ``places``, the number of candidates.
@@ -92,7 +94,7 @@ def place_recall(
     first, own = distinct_places(embedded.latlon_deg)
     places = torch.from_numpy(embedded.latlon_deg[first])
     with torch.no_grad():
-        parts = [encode(block).detach().float().cpu() for block in places.split(batch_size)]
+        parts = [encode(block).detach().float().to(device) for block in places.split(batch_size)]
     rank = own_place_ranks(embedded.embedding, torch.cat(parts), torch.from_numpy(own)).numpy()
     return {f"recall@{k}": recall_at_k(rank, k) for k in ks} | {"places": float(len(places))}
 

@@ -135,7 +135,11 @@ def _read_frame(path: Path) -> pd.DataFrame:
     if kind in (".parquet", ".pq"):
         return pd.read_parquet(path)
     if kind == ".csv":
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if not isinstance(frame.index, pd.RangeIndex):
+            # Pandas would take the first column for names of rows and shift the others.
+            raise DataError(f"{path}: its rows have more cells than its header")
+        return frame
     raise DataError(
         f"{path}: predictions are read from .parquet or .csv, not {kind or 'no suffix'}"
     )

@@ -27,8 +27,8 @@ class EvaluationProtocol:
         mean_keys: the keys of the mean distance and of the GeoScore among `metrics`; None where
             the protocol has none.
         admin_metric: how the gazetteer is searched; None for no administrative levels.
-        skip_missing: leave rows without a label out of a level's denominator; otherwise they
-            stay in it and can never be right.
+        skip_missing: leave rows without a label (none, empty, or spelt ``NaN`` or ``nan``) out of
+            a level's denominator; otherwise they stay in it and can never be right.
     """
 
     name: str

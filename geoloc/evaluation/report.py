@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from geoloc.errors import DataError
 from geoloc.evaluation.predictions import LEVELS
 from geoloc.evaluation.protocols import protocol_named
 from geoloc.evaluation.scoring import Scores
+from geoloc.evaluation.strict_json import strict_json
 
 SCHEMA_VERSION = 1
 
@@ -26,6 +24,7 @@ class ReportRow:
         scores: what it scores.
         places: how many places the gallery holds; None for a baseline.
         duplicates_dropped: of the gallery.
+        drawn_from: how many places there were before the gallery's were chosen at random.
     """
 
     name: str
@@ -33,6 +32,15 @@ class ReportRow:
     scores: Scores
     places: int | None = None
     duplicates_dropped: int | None = None
+    drawn_from: int | None = None
+
+    def told_places(self) -> str:
+        """A gallery's places in words, such as ``500,000 of 4,900,000 training places``."""
+        if self.drawn_from is None:
+            return f"{self.places or 0:,} places"
+        kept = (self.places or 0) + (self.duplicates_dropped or 0)
+        kind = "training places" if self.name == "training-places" else "places"
+        return f"{kept:,} of {self.drawn_from:,} {kind}, chosen at random"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +53,8 @@ class EvaluationReport:
         model_fingerprint: of the model.
         lost: samples lost on the way, by kind (empty when none were).
         recall: recall@k of the split's own places, and how many there are.
-        provenance: whatever else the caller knows (versions, commit, seed, times).
+        provenance: whatever else the caller knows (versions, commit, seed, times); ``finished``
+            false there marks the report as that of a model still in training.
     """
 
     split: str
@@ -63,6 +72,11 @@ class EvaluationReport:
     def protocol(self) -> str:
         """The protocol's name."""
         return self.rows[0].scores.protocol
+
+    @property
+    def finished(self) -> bool:
+        """Whether the model's training had ended, as far as the provenance says."""
+        return self.provenance.get("finished") is not False
 
     @property
     def count(self) -> int:
@@ -85,6 +99,7 @@ class EvaluationReport:
                     "kind": row.kind,
                     "places": row.places,
                     "duplicates_dropped": row.duplicates_dropped,
+                    "drawn_from": row.drawn_from,
                     "scores": row.scores.to_json(),
                 }
                 for row in self.rows
@@ -98,10 +113,7 @@ class EvaluationReport:
         Raises:
             DataError: naming where the number stands.
         """
-        content = self.to_dict()
-        if bad := _not_finite(content, "report"):
-            raise DataError(f"{bad} is not a finite number: the report would not be JSON")
-        return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        return strict_json(self.to_dict(), "report")
 
     def to_markdown(self) -> str:
         """Tables that read well in a terminal and as Markdown."""
@@ -129,6 +141,8 @@ class EvaluationReport:
             f"- model: {self.model_fingerprint[:16]}",
             f"- lost samples: {sum(self.lost.values()):,}" + (f" ({lost})" if lost else ""),
         ]
+        if not self.finished:
+            facts.append("- **the run has not finished: this is a model still in training**")
         if "administrative" in definition:
             facts.insert(1, f"- administrative levels: {definition['administrative']}")
         if labelled := self.rows[0].scores.labelled:
@@ -138,7 +152,7 @@ class EvaluationReport:
             if row.places is not None:
                 dropped = row.duplicates_dropped or 0
                 facts.append(
-                    f"- gallery {row.name}: {row.places:,} places, {dropped:,} duplicates dropped"
+                    f"- gallery {row.name}: {row.told_places()}, {dropped:,} duplicates dropped"
                 )
         if self.recall:
             told = ", ".join(
@@ -149,6 +163,15 @@ class EvaluationReport:
             among = f" among {self.recall['places']:,.0f} places" if "places" in self.recall else ""
             facts.append(f"- own place of the image{among}: {told}")
         return "\n".join(facts)
+
+
+def reports_json(reports: Sequence[EvaluationReport]) -> str:
+    """Several reports as one strict JSON list.
+
+    Raises:
+        DataError: naming where a number that is not finite stands.
+    """
+    return strict_json([report.to_dict() for report in reports], "reports")
 
 
 def scores_text(scores: Scores) -> str:
@@ -265,15 +288,3 @@ def _plain(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "·" if value is None else f"{100.0 * value:.1f}"
-
-
-def _not_finite(content: object, where: str) -> str | None:
-    """Where the first number that is not finite stands, or None."""
-    if isinstance(content, float):
-        return None if math.isfinite(content) else where
-    inner: list[tuple[str, object]] = []
-    if isinstance(content, Mapping):
-        inner = [(f"{where}.{key}", value) for key, value in content.items()]
-    elif isinstance(content, Sequence) and not isinstance(content, str):
-        inner = [(f"{where}[{at}]", value) for at, value in enumerate(content)]
-    return next((bad for name, value in inner if (bad := _not_finite(value, name))), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from geoloc.evaluation.resampling import BLOCK_KM, RowMeasure, block_intervals, 
 from geoloc.places import Areas
 
 RESAMPLES = 500
+# How tables spell a label that is not there; OSV-5M's own write the first.
+_SPELT_MISSING = ("NaN", "nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,8 @@ def score_predictions(
     """
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
     table = prediction_table(frame, columns=columns)
+    if protocol.skip_missing:
+        table = _without_spelt_missing(table)
     distance_km = protocol.distance_km(table.true_deg, table.pred_deg)
     levels = gazetteer_labels(table.pred_deg, protocol) if table.label else {}
     measures = distance_measures(distance_km, protocol) | level_measures(table, levels, protocol)
@@ -144,6 +148,14 @@ def level_measures(
                 value=right.astype(np.float64), counted=counted
             )
     return measures
+
+
+def _without_spelt_missing(table: PredictionTable) -> PredictionTable:
+    """The table with None for every label that says in words that there is none."""
+    label = {level: names.copy() for level, names in table.label.items()}
+    for names in label.values():
+        names[np.isin(names.astype(str), _SPELT_MISSING)] = None
+    return replace(table, label=label)
 
 
 def _means(measures: Mapping[str, RowMeasure]) -> dict[str, float]:

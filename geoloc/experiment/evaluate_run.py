@@ -1,45 +1,55 @@
-"""Evaluation of a finished run: every split against every gallery under every protocol."""
+"""Evaluation of a run: every split against every gallery under every protocol."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from geoloc.artifacts import write_text
 from geoloc.errors import ConfigError
 from geoloc.evaluation import (
+    LEAST_MEDIAN,
+    RANDOM_PLACE,
     EvaluationReport,
     ReportRow,
     baseline_places,
-    baseline_scores,
     evaluate_split,
     place_recall,
     protocol_named,
+    reports_json,
+    score_guesses,
     score_predictions,
     terminal_table,
     write_predictions,
 )
-from geoloc.experiment.build import Say, choose_device, plain_stream
+from geoloc.experiment.build import Say
+from geoloc.experiment.embed_run import embed_source
 from geoloc.experiment.galleries import (
     EVEN_LAND,
     TRAINING_PLACES,
+    gallery_label,
     gallery_named,
     place_encoder,
     training_places,
 )
-from geoloc.experiment.progress import counted
-from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.schema import ExperimentConfig
+from geoloc.experiment.trained_run import TrainedRun, open_trained_run
 from geoloc.geodesy import great_circle_km
-from geoloc.models import DualEncoder, load_model
+from geoloc.inference.runs import is_finished
 from geoloc.places import Areas
-from geoloc.retrieval import Embedded, Gallery, embed_stream
+from geoloc.retrieval import (
+    Embedded,
+    Gallery,
+    IndexKind,
+    NearestIndex,
+    build_index,
+    is_gallery_name,
+)
 from geoloc.viz import draw_error_curve, draw_prediction_map
 
 
@@ -54,6 +64,12 @@ class EvaluationRequest:
         protocols: names.
         out: folder of the results.
         workers: decoding processes.
+        device: ``auto``, ``cpu`` or ``cuda``: where the model computes and galleries are searched.
+        index: how galleries are searched (see `build_index`).
+        backbone_weights: the file of a frozen backbone's weights, where it is not where it was
+            during training.
+        unfinished: evaluate the best model so far of a run that has not finished; the report
+            says so.
     """
 
     run_folder: Path
@@ -62,6 +78,10 @@ class EvaluationRequest:
     protocols: tuple[str, ...] = ()
     out: Path | None = None
     workers: int | None = None
+    device: str = "auto"
+    index: IndexKind = "exact"
+    backbone_weights: Path | None = None
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +93,7 @@ class EvaluationResult:
 
     def to_json(self) -> str:
         """All reports as one JSON list."""
-        return json.dumps([report.to_dict() for report in self.reports], indent=2, allow_nan=False)
+        return reports_json(self.reports)
 
     def to_text(self) -> str:
         """The tables of each split under the first protocol, and where the others are."""
@@ -85,100 +105,113 @@ class EvaluationResult:
 
 
 def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
-    """Predict, score, and write each split's predictions, report (JSON, Markdown), map and curve.
+    """Predict, score, and write what OUT/SPLIT holds.
+
+    That is GALLERY/predictions.parquet for each gallery, report.json (a list, one report a
+    protocol), report.md, map.png and curve.png. All is computed in float32.
 
     Raises:
-        ConfigError: no split to evaluate, or an unknown gallery or protocol.
+        CheckpointError: the run has not finished, or its model cannot be read.
+        ConfigError: no split to evaluate, an unknown gallery, protocol or device, or two splits
+            or galleries of one name.
         DataError: the run or the shards cannot be used.
     """
-    run = RunDirectory(path=request.run_folder)
-    config = run.config()
-    protocols = [protocol_named(n) for n in request.protocols or config.evaluation.protocols]
-    splits = _splits(request.data, config)
-    device = choose_device(config)
-    model = load_model(run.model, device=device)
-    names = request.galleries or (TRAINING_PLACES, EVEN_LAND)
-    galleries = [gallery_named(name, run, config, model, device=device) for name in names]
-    out = request.out or run.evaluation
+    names = _distinct_galleries(request.galleries or (TRAINING_PLACES, EVEN_LAND))
+    asked = [protocol_named(name).name for name in request.protocols]
+    trained = open_trained_run(
+        request.run_folder,
+        device=request.device,
+        backbone_weights=request.backbone_weights,
+        unfinished=request.unfinished,
+    )
+    splits = _splits(request.data, trained.config)
+    evaluation = _Evaluation(
+        trained=trained,
+        searched=_searched(names, trained, request.index),
+        index=request.index,
+        protocols=tuple(asked or trained.config.evaluation.protocols),
+    )
+    out = request.out or trained.run.evaluation
     reports: list[EvaluationReport] = []
     for split, source in splits.items():
         say(f"evaluating {split}: {source}")
-        embedded, lost = _embed(config, model, source, workers=request.workers, device=device)
-        evaluation = _Evaluation(
-            run=run,
-            config=config,
-            model=model,
-            device=device,
-            galleries=tuple(galleries),
-            protocols=tuple(protocol.name for protocol in protocols),
-        )
+        embedded, lost = embed_source(trained, source, workers=request.workers)
         split_reports = _score(evaluation, embedded, split=split, lost=lost, folder=out / split)
-        text = json.dumps([r.to_dict() for r in split_reports], indent=2, allow_nan=False)
-        write_text(out / split / "report.json", text + "\n")
+        write_text(out / split / "report.json", reports_json(split_reports))
         pages = "\n".join(report.to_markdown() for report in split_reports)
         write_text(out / split / "report.md", pages)
         reports.extend(split_reports)
     return EvaluationResult(reports=tuple(reports), out=out)
 
 
-def embed_shards(
-    run_folder: Path, source: str, *, out: Path, workers: int | None, say: Say
-) -> Embedded:
-    """Image embeddings of shards under a run's model, written to a folder.
-
-    Raises:
-        DataError: the run or the shards cannot be used.
-    """
-    run = RunDirectory(path=run_folder)
-    config = run.config()
-    device = choose_device(config)
-    model = load_model(run.model, device=device)
-    say(f"embedding {source}")
-    embedded, _ = _embed(config, model, source, workers=workers, device=device)
-    embedded.save(out, model_fingerprint=model.fingerprint())
-    return embedded
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evaluation:
     """What all splits of one evaluation share."""
 
-    run: RunDirectory
-    config: ExperimentConfig
-    model: DualEncoder
-    device: str
-    galleries: tuple[Gallery, ...]
+    trained: TrainedRun
+    searched: Mapping[str, tuple[Gallery, NearestIndex]]
+    index: IndexKind
     protocols: tuple[str, ...]
+
+    def provenance(self) -> dict[str, Any]:
+        """The run's record, and how this evaluation was made."""
+        run = self.trained.run
+        record = run.read_record()
+        made = {"device": self.trained.device, "index": self.index}
+        return {**record, "finished": is_finished(run.path, record), "evaluation": made}
+
+
+def _distinct_galleries(names: Sequence[str]) -> dict[str, str]:
+    """What was asked for, by the name of its folder, which names files and rows."""
+    by_label: dict[str, str] = {}
+    for name in names:
+        label = gallery_label(name)
+        if label in by_label:
+            raise ConfigError(
+                f"two galleries are called {label} ({by_label[label]} and {name}): rename the "
+                "folder of one, or evaluate them one by one with --out"
+            )
+        by_label[label] = name
+    return by_label
+
+
+def _searched(
+    names: Mapping[str, str], trained: TrainedRun, index: IndexKind
+) -> dict[str, tuple[Gallery, NearestIndex]]:
+    """Each gallery with an index over it on the model's device."""
+    searched: dict[str, tuple[Gallery, NearestIndex]] = {}
+    for label, name in names.items():
+        gallery = gallery_named(
+            name, trained.run, trained.config, trained.model, device=trained.device
+        )
+        searched[label] = (gallery, build_index(index, gallery.embedding, device=trained.device))
+    return searched
 
 
 def _splits(data: Sequence[str], config: ExperimentConfig) -> dict[str, str]:
     if not data:
         if not config.data.tests:
             raise ConfigError("the run names no test split (data.tests): give --data SHARDS")
-        return dict(config.data.tests)
+        return {_split_name(name): source for name, source in config.data.tests.items()}
     splits: dict[str, str] = {}
     for word in data:
         name, equals, source = word.partition("=")
         if not equals or "/" in name:
-            name, source = Path(word.rstrip("/")).name or "data", word
+            folder = Path(word.rstrip("/")).resolve().name
+            name, source = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).lstrip(".") or "data", word
         if name in splits:
             raise ConfigError(f"two splits are called {name}: write --data NAME=SHARDS")
-        splits[name] = source
+        splits[_split_name(name)] = source
     return splits
 
 
-def _embed(
-    config: ExperimentConfig,
-    model: DualEncoder,
-    source: str,
-    *,
-    workers: int | None,
-    device: str,
-) -> tuple[Embedded, dict[str, int]]:
-    stream = plain_stream(config, model.preset, source, workers=workers)
-    batches = counted(stream.epoch(0), what="images", total=stream.sample_count)
-    embedded = embed_stream(batches, lambda batch: model.embed_batch(batch.to(device)))
-    return embedded, dict(stream.ledger.by_kind)
+def _split_name(name: str) -> str:
+    """The name, once it is known to be safe as a folder's."""
+    if not is_gallery_name(name):
+        raise ConfigError(
+            f"split {name!r}: letters, digits, '.', '_' and '-' only, and no dot at its beginning"
+        )
+    return name
 
 
 def _score(
@@ -189,47 +222,38 @@ def _score(
     lost: dict[str, int],
     folder: Path,
 ) -> list[EvaluationReport]:
-    config, galleries = evaluation.config, evaluation.galleries
-    folder.mkdir(parents=True, exist_ok=True)
+    trained, seed = evaluation.trained, evaluation.trained.config.seed
     frames: dict[str, Any] = {}
-    for gallery in galleries:
-        frame = evaluate_split(embedded, gallery, top_k=config.evaluation.top_k)
-        write_predictions(frame, folder / f"predictions-{gallery.name}.parquet")
-        frames[gallery.name] = frame
-    known = training_places(evaluation.run, config)
-    _draw(folder, split, frames, known, seed=config.seed)
-    recall = place_recall(embedded, place_encoder(evaluation.model, evaluation.device))
+    for name, (gallery, index) in evaluation.searched.items():
+        top_k = trained.config.evaluation.top_k
+        frames[name] = evaluate_split(embedded, gallery, top_k=top_k, index=index)
+        write_predictions(frames[name], folder / name / "predictions.parquet")
+    first, _ = next(iter(evaluation.searched.values()))
+    known = training_places(trained.run, trained.config)
+    guesses = baseline_places(len(embedded.key), known, first.latlon_deg, seed=seed)
+    _draw(folder, split, frames, guesses)
+    encode = place_encoder(trained.model, trained.device)
+    recall = place_recall(embedded, encode, device=trained.device)
     reports: list[EvaluationReport] = []
     for protocol in evaluation.protocols:
-        rows = [_gallery_row(g, frames[g.name], protocol) for g in galleries]
-        first = galleries[0]
-        baselines = baseline_scores(
-            frames[first.name], known, first.latlon_deg, protocol=protocol, seed=config.seed
-        )
-        rows += [
-            ReportRow(name=name, kind="baseline", scores=scores)
-            for name, scores in baselines.items()
-        ]
+        rows = [_gallery_row(g, frames[n], protocol) for n, (g, _) in evaluation.searched.items()]
+        baselines = score_guesses(frames[first.name], guesses, protocol=protocol, seed=seed)
+        rows += [ReportRow(name=n, kind="baseline", scores=s) for n, s in baselines.items()]
         reports.append(
             EvaluationReport(
                 split=split,
                 rows=rows,
-                model_fingerprint=evaluation.model.fingerprint(),
+                model_fingerprint=trained.model.fingerprint(),
                 lost=lost,
                 recall=recall,
-                provenance=evaluation.run.read_record(),
+                provenance=evaluation.provenance(),
             )
         )
     return reports
 
 
 def _draw(
-    folder: Path,
-    split: str,
-    frames: dict[str, Any],
-    training_latlon_deg: Float64[np.ndarray, "place 2"],
-    *,
-    seed: int,
+    folder: Path, split: str, frames: Mapping[str, Any], guesses: Mapping[str, np.ndarray]
 ) -> None:
     """The map of the first gallery's errors, and the error curves of galleries and baselines."""
     name, frame = next(iter(frames.items()))
@@ -239,8 +263,7 @@ def _draw(
         name: great_circle_km(true, each[["pred_lat_deg", "pred_lon_deg"]].to_numpy(np.float64))
         for name, each in frames.items()
     }
-    guesses = baseline_places(len(frame), training_latlon_deg, training_latlon_deg, seed=seed)
-    for name in ("constant guess (least median)", "random gallery place"):
+    for name in (LEAST_MEDIAN, RANDOM_PLACE):
         errors[name] = great_circle_km(true, guesses[name])
     draw_error_curve(errors, folder / "curve.png", title=f"{split}: error distance")
 
@@ -255,4 +278,5 @@ def _gallery_row(gallery: Gallery, frame: Any, protocol: str) -> ReportRow:
         scores=scores,
         places=len(gallery),
         duplicates_dropped=gallery.duplicates_dropped,
+        drawn_from=gallery.drawn_from,
     )

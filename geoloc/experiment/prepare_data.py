@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float64
 
 from geoloc.batch import GeoBatch
-from geoloc.data import RawSample, ShardReader, list_shards
+from geoloc.data import list_shards
 from geoloc.data.earth_tile_settings import EarthTileSettings
 from geoloc.data.earth_tiles import earth_tiles_ready, write_earth_tiles
 from geoloc.data.feature_cache import FeatureCache
-from geoloc.data.record import PlaceError, SampleError, parse_record
+from geoloc.data.shard_places import shard_places
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.build import Say, plain_stream
 from geoloc.experiment.progress import counted, progress_of
@@ -124,7 +124,7 @@ def features_of(
 
 
 def read_places(source: str, *, limit: int, seed: int) -> Float64[np.ndarray, "place 2"]:
-    """The places of a split, from its shards' json alone; unusable samples are left out.
+    """The places of a split, without its images; unusable samples are left out.
 
     Args:
         source: shards.
@@ -134,19 +134,10 @@ def read_places(source: str, *, limit: int, seed: int) -> Float64[np.ndarray, "p
     Raises:
         DataError: there is not one usable place.
     """
-    shards = list_shards(source)
-    places: list[tuple[float, float]] = []
-    for url, expected in zip(shards.urls, shards.sizes, strict=True):
-        for item in ShardReader(url, expected=expected):
-            if isinstance(item, RawSample):
-                try:
-                    record, _ = parse_record(item.key, image_bytes=b"", json_bytes=item.json_bytes)
-                except (PlaceError, SampleError):
-                    continue
-                places.append(record.latlon_deg)
-    if not places:
+    places = shard_places(list_shards(source))
+    if not len(places):
         raise DataError(f"{source} holds no usable place")
-    return thin(np.asarray(places, dtype=np.float64), limit=limit, seed=seed)
+    return thin(places, limit=limit, seed=seed)
 
 
 def thin(

@@ -103,7 +103,9 @@ def _data_and_validation(
     if config.data.cache_features:
         cache = features_of(config, model, config.data.train, device=device, say=say)
         limit = config.evaluation.gallery_places
-        keep_training_places(run, thin(cache.latlon_deg, limit=limit, seed=config.seed))
+        known = cache.latlon_deg
+        kept = thin(known, limit=limit, seed=config.seed)
+        keep_training_places(run, kept, total=len(known))
         data = FeatureBatches(cache, config.data.batch_size, seed=config.seed)
         if source is None:
             return data, None

@@ -40,7 +40,9 @@ def validator(
 
     def measure(model: DualEncoder, epoch: int) -> Mapping[str, float]:
         del epoch
-        embedded = embed_stream(batches(), lambda batch: model.embed_batch(batch.to(device)))
+        embedded = embed_stream(
+            batches(), lambda batch: model.embed_batch(batch.to(device)), labels=()
+        )
         gallery = Gallery.build(
             places, place_encoder(model, device), model_fingerprint="", name="validation"
         )

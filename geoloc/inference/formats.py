@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
+from geoloc.geodesy import great_circle_km
 from geoloc.inference.answers import Answer, PlaceAnswer, Refusal
 
 AnswerFormat = Literal["text", "json", "geojson", "csv"]
@@ -40,14 +43,22 @@ def format_answers(results: Sequence[Result], form: AnswerFormat) -> str:
     return writers[form](results)
 
 
-def to_text(results: Sequence[Result]) -> str:
+def to_text(
+    results: Sequence[Result], truths_deg: Mapping[str, tuple[float, float]] | None = None
+) -> str:
     """Aligned lines for people: a heading an image, a line a place, best first.
 
     A refused image has one line of its own. Characters that a terminal would obey rather than
     show (in file names, say) are replaced.
+
+    Args:
+        results: answers and refusals, in the order in which they are shown.
+        truths_deg: true places by the answers' sources; where one is known, a last line says how
+            far (great circle) it is from the first answer.
     """
+    known = truths_deg or {}
     blocks = [
-        _answer_text(result)
+        _answer_text(result, known.get(result.source))
         if isinstance(result, Answer)
         else _printable(f"{result.source}: refused: {result.message}")
         for result in results
@@ -120,6 +131,11 @@ def coordinates_text(latlon_deg: tuple[float, float]) -> str:
     return f"{abs(lat):.4f} {'S' if lat < 0 else 'N'}, {abs(lon):.4f} {'W' if lon < 0 else 'E'}"
 
 
+def distance_text(distance_km: float) -> str:
+    """A distance for people: ``0.4 km``, ``21 km``, ``9,700 km``."""
+    return f"{distance_km:.1f} km" if distance_km < 9.95 else f"{distance_km:,.0f} km"
+
+
 def _answers(results: Sequence[Result]) -> list[Answer]:
     return [result for result in results if isinstance(result, Answer)]
 
@@ -158,7 +174,7 @@ def _feature(source: str, place: PlaceAnswer, rank: int) -> dict[str, Any]:
     }
 
 
-def _answer_text(answer: Answer) -> str:
+def _answer_text(answer: Answer, truth_deg: tuple[float, float] | None) -> str:
     cells = [
         (f"{rank}.", f"{place.probability:.1%}", coordinates_text(place.latlon_deg))
         for rank, place in enumerate(answer.places, 1)
@@ -169,6 +185,10 @@ def _answer_text(answer: Answer) -> str:
         f"  {_printable(place.name)}  (score {place.score:.3f})"
         for cell, place in zip(cells, answer.places, strict=True)
     ]
+    if truth_deg is not None:
+        first = np.asarray(answer.places[0].latlon_deg)
+        away = distance_text(float(great_circle_km(first, np.asarray(truth_deg))))
+        lines.append(f"  true place {away} from the first answer")
     return "\n".join([_printable(answer.source), *lines])
 
 

@@ -14,13 +14,14 @@ from geoloc.data.transforms import preprocess
 from geoloc.errors import ConfigError, ImageError, MismatchError
 from geoloc.inference.answers import Answer, Refusal
 from geoloc.inference.decoding import rank_places
+from geoloc.inference.devices import usable_device
 from geoloc.inference.naming import named_places
 from geoloc.inference.pictures import ImageLike, open_picture, source_name
 from geoloc.inference.released import geoclip_gallery, geoclip_model
 from geoloc.inference.runs import gallery_folder, read_run
 from geoloc.models import DualEncoder
 from geoloc.models.model_files import load_model
-from geoloc.retrieval import ExactIndex, Gallery, NearestIndex
+from geoloc.retrieval import ExactIndex, Gallery, IndexKind, NearestIndex, build_index
 
 
 class Geolocator:
@@ -36,6 +37,7 @@ class Geolocator:
         device: where the model and the gallery's embeddings live.
 
     Raises:
+        ConfigError: this machine has no such device.
         MismatchError: the gallery was encoded by another model.
     """
 
@@ -53,7 +55,7 @@ class Geolocator:
                 f"gallery {gallery.name!r} was encoded by model {gallery.model_fingerprint[:12]},"
                 f" not by {self.fingerprint[:12]}: build it again with this model"
             )
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         self.model = model.to(self.device).eval()
         self.gallery = gallery
         self.preset = model.image_encoder.preset
@@ -67,6 +69,8 @@ class Geolocator:
         *,
         gallery: str | Path | None = None,
         device: torch.device | str = "cpu",
+        index: IndexKind = "exact",
+        backbone_weights: str | Path | None = None,
     ) -> Geolocator:
         """The geolocator of a finished run.
 
@@ -74,17 +78,26 @@ class Geolocator:
             run: folder of the run.
             gallery: name of one of its galleries, or the folder of another; by default the one
                 that run.json calls ``default_gallery``, or the only one there is.
-            device: where to compute.
+            device: where to compute: ``auto``, ``cpu``, ``cuda``.
+            index: how the gallery is searched: ``exact`` on the device, or ``faiss`` on the CPU.
+            backbone_weights: the file of a frozen backbone's weights, where it is not where it
+                was during training.
 
         Raises:
-            CheckpointError: the folder is no run, has not finished, or its model is damaged.
+            CheckpointError: the folder is no run, has not finished, or its model is damaged; or
+                the backbone's weights cannot be had or are others than in training.
+            ConfigError: this machine has no such device, or faiss is not installed.
             DataError: there is no such gallery, or none at all.
             MismatchError: the gallery was encoded by another model.
         """
         folder = Path(run)
         places = gallery_folder(folder, read_run(folder), gallery)
-        model = load_model(folder / "model", device=str(device))
-        return cls(model, Gallery.load(places), device=device)
+        device = usable_device(device)
+        model = load_model(folder / "model", device=str(device), backbone_weights=backbone_weights)
+        kept = Gallery.load(places)
+        # The geolocator's own exact search shares the memory of its embeddings.
+        other = None if index == "exact" else build_index(index, kept.embedding)
+        return cls(model, kept, index=other, device=device)
 
     @classmethod
     def from_geoclip(
@@ -113,7 +126,7 @@ class Geolocator:
         Raises:
             GeolocError: weights are missing, do not fit, or cannot be fetched.
         """
-        model = geoclip_model(clip_weights, weights_folder).to(torch.device(device)).eval()
+        model = geoclip_model(clip_weights, weights_folder).to(usable_device(device)).eval()
         gallery = geoclip_gallery(model, gallery_file, cache_folder)
         return cls(model, gallery, device=device)
 

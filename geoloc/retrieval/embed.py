@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ SCHEMA_VERSION = 1
 _CARD = "embedded.json"
 _VECTORS = "embedding.safetensors"
 _SAMPLES = "samples.parquet"
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,12 +114,19 @@ class Embedded:
 
 
 @torch.no_grad()
-def embed_stream(batches: Iterable[GeoBatch], encode: Callable[[GeoBatch], Tensor]) -> Embedded:
+def embed_stream(
+    batches: Iterable[GeoBatch],
+    encode: Callable[[GeoBatch], Tensor],
+    *,
+    labels: Collection[str] | None = None,
+) -> Embedded:
     """Encode every batch of a stream, without gradients; nothing is dropped or padded.
 
     Args:
         batches: the stream, once through.
         encode: from a batch to one vector a sample, such as `DualEncoder.embed_batch`.
+        labels: names of those to keep, where a sample has them; None keeps all, which for millions
+            of samples is a matter of gigabytes.
 
     Raises:
         DataError: the stream is empty, or `encode` gives another number of vectors than samples.
@@ -132,7 +140,7 @@ def embed_stream(batches: Iterable[GeoBatch], encode: Callable[[GeoBatch], Tenso
         if len(vector) != len(batch):
             raise DataError(f"{len(vector)} embeddings for a batch of {len(batch)} samples")
         key.extend(batch.key)
-        label.extend(batch.label or ({},) * len(batch))
+        label.extend(_chosen(given, labels) for given in batch.label or (_NOTHING,) * len(batch))
         places.append(batch.latlon_deg.double().cpu())
         vectors.append(vector)
     if not key:
@@ -143,3 +151,10 @@ def embed_stream(batches: Iterable[GeoBatch], encode: Callable[[GeoBatch], Tenso
         embedding=torch.cat(vectors),
         label=tuple(label),
     )
+
+
+def _chosen(label: Mapping[str, Any], names: Collection[str] | None) -> Mapping[str, Any]:
+    if names is None:
+        return label
+    # One empty mapping for all samples without any.
+    return {name: label[name] for name in names if name in label} or _NOTHING

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ from geoloc.retrieval.vectors import check_unit
 
 SCHEMA_VERSION = 1
 _CARD = "gallery.json"
+# A name becomes a folder and part of a file's path: no separators, nothing hidden, no "..".
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+def is_gallery_name(name: str) -> bool:
+    """Whether a gallery may be called so: letters, digits, ``.``, ``_``, ``-``, no leading dot."""
+    return _NAME.fullmatch(name) is not None
 
 
 def places_fingerprint(latlon_deg: Float64[np.ndarray, "place 2"]) -> str:
@@ -44,7 +52,9 @@ class Gallery:
         model_fingerprint: of the model that encoded them.
         places_fingerprint: of the places (`places_fingerprint`).
         duplicates_dropped: how many of the places given were exact repetitions.
-        name: what reports call it.
+        name: what reports call it (`is_gallery_name`).
+        drawn_from: how many places there were before these were chosen at random among them;
+            None where all were taken, or where it is not known.
     """
 
     latlon_deg: Float64[np.ndarray, "place 2"]
@@ -53,6 +63,7 @@ class Gallery:
     places_fingerprint: str
     duplicates_dropped: int
     name: str
+    drawn_from: int | None = None
 
     def __len__(self) -> int:
         return len(self.latlon_deg)
@@ -66,6 +77,7 @@ class Gallery:
         model_fingerprint: str,
         name: str,
         batch_size: int = 4096,
+        drawn_from: int | None = None,
     ) -> Gallery:
         """Encode places; exact repetitions are dropped (the first stays) and counted.
 
@@ -76,11 +88,14 @@ class Gallery:
             model_fingerprint: of the model behind `encode`.
             name: what reports shall call the gallery.
             batch_size: places encoded at a time.
+            drawn_from: how many places these were chosen from at random, if they were.
 
         Raises:
             CoordinateError: a place is not finite or out of range.
-            DataError: there are no places, or an embedding is not of length one.
+            DataError: there are no places, an embedding is not of length one, or the name has
+                other characters than letters, digits, ``.``, ``_`` and ``-``.
         """
+        _check_name(name, where="the gallery")
         places, dropped = _distinct(latlon_deg)
         with torch.no_grad():
             parts = [
@@ -98,6 +113,7 @@ class Gallery:
             places_fingerprint=places_fingerprint(places),
             duplicates_dropped=dropped,
             name=name,
+            drawn_from=drawn_from,
         )
 
     def save(self, folder: Path | str) -> None:
@@ -120,6 +136,7 @@ class Gallery:
             "count": len(self),
             "embedding_dim": self.embedding.shape[1],
             "duplicates_dropped": self.duplicates_dropped,
+            "drawn_from": self.drawn_from,
             "model_fingerprint": self.model_fingerprint,
             "places_fingerprint": self.places_fingerprint,
             "payload": payload.name,
@@ -139,7 +156,8 @@ class Gallery:
             model_fingerprint: of the model that will query it; None takes it as it is.
 
         Raises:
-            DataError: it is missing, torn or damaged, or of an unknown schema version.
+            DataError: it is missing, torn or damaged, of an unknown schema version, or of a name
+                that cannot be a folder's.
             MismatchError: another model encoded it.
         """
         from safetensors.torch import load_file
@@ -155,6 +173,7 @@ class Gallery:
             )
         check_sha256(payload, str(card["payload_sha256"]), what="gallery")
         tensors = load_file(payload)
+        drawn_from = card.get("drawn_from")
         gallery = cls(
             latlon_deg=tensors["latlon_deg"].numpy(),
             embedding=tensors["embedding"],
@@ -162,6 +181,7 @@ class Gallery:
             places_fingerprint=str(card["places_fingerprint"]),
             duplicates_dropped=int(card["duplicates_dropped"]),
             name=str(card["name"]),
+            drawn_from=None if drawn_from is None else int(drawn_from),
         )
         if places_fingerprint(gallery.latlon_deg) != gallery.places_fingerprint:
             raise DataError(f"{folder / _CARD} does not describe {payload.name}; build it again")
@@ -177,11 +197,13 @@ class Gallery:
         model_fingerprint: str,
         name: str,
         batch_size: int = 4096,
+        drawn_from: int | None = None,
     ) -> Gallery:
         """The gallery kept at `folder` if it is of this model and these places, else a new one.
 
         A gallery of another model or of other places is replaced; a damaged one is refused, since
-        damage is news about the disk.
+        damage is news about the disk. The gallery given back is called `name`, whatever the card
+        of the kept one says.
 
         Args:
             folder: where the gallery is kept.
@@ -190,6 +212,7 @@ class Gallery:
             model_fingerprint: of the model behind `encode`.
             name: what reports shall call it.
             batch_size: places encoded at a time.
+            drawn_from: as for `build`.
 
         Raises:
             CoordinateError: a place is not finite or out of range.
@@ -201,13 +224,15 @@ class Gallery:
             card = read_json(folder / _CARD, what="gallery")
             known = (card.get("model_fingerprint"), card.get("places_fingerprint"))
             if known == (model_fingerprint, wanted):
-                return cls.load(folder, model_fingerprint=model_fingerprint)
+                kept = cls.load(folder, model_fingerprint=model_fingerprint)
+                return replace(kept, name=name, drawn_from=drawn_from or kept.drawn_from)
         gallery = cls.build(
             latlon_deg,
             encode,
             model_fingerprint=model_fingerprint,
             name=name,
             batch_size=batch_size,
+            drawn_from=drawn_from,
         )
         gallery.save(folder)
         return gallery
@@ -244,4 +269,13 @@ def _checked_payload_name(card: dict[str, Any], folder: Path) -> str:
     )
     if missing := [key for key in needed if key not in card]:
         raise DataError(f"{folder / _CARD} is damaged: it lacks {missing}; build it again")
+    _check_name(str(card["name"]), where=str(folder / _CARD))
     return Path(str(card["payload"])).name
+
+
+def _check_name(name: str, *, where: str) -> None:
+    if not is_gallery_name(name):
+        raise DataError(
+            f"{where} is called {name!r}: a gallery's name has letters, digits, '.', '_' and '-' "
+            "only, and no dot at its beginning"
+        )

@@ -33,7 +33,7 @@ def test_every_good_sample_reaches_the_shards_and_ids_stay_exact(rehearsal):
     sizes = [json.loads((shards / s / "sizes.json").read_text()) for s in ("train", "val")]
     # The corrupt image is copied undecoded; reading counts it as lost.
     assert sum(sum(size.values()) for size in sizes) == len(release.good["train"]) + 1
-    frame = read_predictions(rehearsal[2] / "evaluation/osv5m/predictions-training-places.parquet")
+    frame = read_predictions(rehearsal[2] / "evaluation/osv5m/training-places/predictions.parquet")
     assert sorted(frame["key"]) == sorted(release.good["test"])
 
 
@@ -60,14 +60,14 @@ def test_report_is_official_and_namibia_scores(rehearsal):
     rows = {row["name"]: row["scores"]["metrics"] for row in report["rows"]}
     model, guess = rows["training-places"], rows["constant guess (least mean)"]
     assert model["Haversine"] < 0.8 * guess["Haversine"]
-    frame = read_predictions(run / "evaluation/osv5m/predictions-training-places.parquet")
+    frame = read_predictions(run / "evaluation/osv5m/training-places/predictions.parquet")
     assert (frame["unique_country"] == "NA").any()
 
 
 def test_score_command_repeats_the_report_without_a_model(rehearsal, capsys):
     _, _, run = rehearsal
     capsys.readouterr()
-    file = run / "evaluation/osv5m/predictions-training-places.parquet"
+    file = run / "evaluation/osv5m/training-places/predictions.parquet"
     assert main(["score", str(file), "--protocol", "osv5m-official", "--format", "json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     (report,) = json.loads((run / "evaluation/osv5m/report.json").read_text())
@@ -80,13 +80,13 @@ def test_score_command_repeats_the_report_without_a_model(rehearsal, capsys):
 def test_scores_survive_csv_and_foreign_column_names(rehearsal, tmp_path, capsys):
     _, _, run = rehearsal
     capsys.readouterr()
-    frame = pd.read_parquet(run / "evaluation/osv5m/predictions-training-places.parquet")
+    frame = pd.read_parquet(run / "evaluation/osv5m/training-places/predictions.parquet")
     flat = frame.drop(columns=[c for c in frame if c.startswith("top_")])
     flat.rename(columns={"pred_lat_deg": "lat"}).to_csv(tmp_path / "theirs.csv", index=False)
     words = ["--protocol", "osv5m-official", "--format", "json", "--column", "pred_lat_deg=lat"]
     assert main(["score", str(tmp_path / "theirs.csv"), *words]) == 0
     answer = json.loads(capsys.readouterr().out)
-    main(["score", str(run / "evaluation/osv5m/predictions-training-places.parquet"), *words[:4]])
+    main(["score", str(run / "evaluation/osv5m/training-places/predictions.parquet"), *words[:4]])
     again = json.loads(capsys.readouterr().out)
     for key, value in again["metrics"].items():
         assert np.isclose(answer["metrics"][key], value), key

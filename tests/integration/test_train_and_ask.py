@@ -136,8 +136,51 @@ def test_unfinished_runs_are_not_asked(inside, tmp_path, capsys):
     shutil.copytree("runs/smoke_demo", tmp_path / "runs/half")
     record = tmp_path / "runs/half/run.json"
     record.write_text(record.read_text().replace('"finished": true', '"finished": false'))
-    assert main(["query", "x.jpg", "--run", str(tmp_path / "runs/half")]) == 2
-    assert "finished" in capsys.readouterr().err
+    half = str(tmp_path / "runs/half")
+    shards = "data/earth_tiles_smoke_demo/test_easy"
+    for words in (
+        ["query", "x.jpg", "--run", half],
+        ["evaluate", half],
+        ["embed", half, "--data", shards, "--out", str(tmp_path / "e")],
+        ["gallery", "build", "--run", half],
+    ):
+        assert main(words) == 2
+        assert "finished" in capsys.readouterr().err
+    words = ["evaluate", half, "--unfinished", "--data", shards, "--gallery", "even-land"]
+    assert main([*words, "--index", "faiss"]) == 0
+    assert "NOT FINISHED" in capsys.readouterr().out
+    assert (tmp_path / "runs/half/evaluation/test_easy/even-land/predictions.parquet").is_file()
+
+
+def test_text_tells_how_far_off_the_first_answer_is(inside, tmp_path, capsys):
+    images = sorted(Path("data/earth_tiles_smoke_demo/unseen").glob("*.jpg"))[:2]
+    truth = tmp_path / "truth.csv"
+    truth.write_text(f"file,latitude,longitude\n{images[0].name},10,20\n")
+    words = ["query", *map(str, images), "--truth", str(truth)]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert told.count(" km from the first answer") == 1
+    truth.write_text("file,latitude,longitude\nother.jpg,10,20\n")
+    assert main(words) == 0
+    assert "names none of the images" in capsys.readouterr().err
+    truth.write_text(f"file,latitude,longitude\n{images[0].name},100,20\n")
+    assert main(words) == 2
+    assert "not on Earth" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_one_line(inside, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    run, shards = "runs/smoke_demo", "data/earth_tiles_smoke_demo/test_easy"
+    for words in (
+        ["query", "x.jpg"],
+        ["evaluate", run],
+        ["embed", run, "--data", shards, "--out", "e"],
+        ["gallery", "build", "--run", run],
+    ):
+        assert main([*words, "--device", "cuda"]) == 2
+        told = capsys.readouterr().err
+        assert "no GPU" in told
+        assert len(told.strip().splitlines()) == 1
 
 
 def test_entry_scripts_run():

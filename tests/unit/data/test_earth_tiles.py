@@ -29,7 +29,7 @@ from geoloc.data.earth_image import (
 from geoloc.data.earth_splits import buffer_km, choose_blocks, draw_centres
 from geoloc.data.earth_tiles import EarthTileSettings, earth_tiles_ready, write_earth_tiles
 from geoloc.errors import ConfigError, DataError
-from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km, sample_sphere
+from geoloc.geodesy import EARTH_RADIUS_KM, destination_deg, great_circle_km, sample_sphere
 
 ROWS = 360
 SOURCE_KM = np.pi * EARTH_RADIUS_KM / ROWS
@@ -76,6 +76,15 @@ def test_every_pixel_shows_its_place(tile_km, pixels):
     truth = coded(places[..., 0], places[..., 1]).reshape(tiles.shape)
     # Blurring a smooth field by 28 km (94 km) changes it by little; a pixel off would be 2 (12).
     assert np.abs(tiles - truth).max() < (1.6 if tile_km < 1000 else 2.2)
+
+
+def test_the_picture_goes_on_across_the_antimeridian():
+    half = np.zeros((ROWS, 2 * ROWS, 3), dtype=np.uint8)
+    half[:, ROWS:] = 200
+    earth = smooth_earth(half, pixel_km=SOURCE_KM)
+    edge_deg = np.array([[[lat, lon] for lat in (-60.0, 0.0, 60.0)] for lon in (-180.0, 180.0)])
+    colours = earth.sample(edge_deg).astype(int)
+    assert np.abs(colours - 100).max() <= 2, "neither side's own, but half of each"
 
 
 def test_north_is_up_and_east_is_right():
@@ -281,6 +290,17 @@ def test_block_tiles_share_no_source_pixel_with_any_other(block_deg):
     gap = distance_to_bounds_km(careless, bounds).min(axis=1)
     offending = careless[(gap > 0) & (gap < 150.0)][:100]
     assert (test_pixels & touched_pixels(offending, tiles)).any()
+
+
+def test_the_buffer_parts_tiles_that_meet_corner_to_corner():
+    tiles = EarthTileSettings(tile_km=300.0, pixels=48)
+    apart_km = buffer_km(tile_km=300.0, pixel_km=300.0 / 48, source_km=7.41)
+    here = np.array([[0.0, 0.0]])
+    pixels = touched_pixels(here, tiles)
+    # At the diagonal itself the filters still reach into one another.
+    for distance_km, shared in ((apart_km, False), (300.0 * np.sqrt(2.0), True)):
+        there = destination_deg(here, 45.0, distance_km)
+        assert (pixels & touched_pixels(there, tiles)).any() == shared
 
 
 def test_buffer_that_eats_everything_is_an_error():

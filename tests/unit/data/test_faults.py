@@ -377,6 +377,8 @@ def test_every_sample_is_accounted_for(
     damage = DAMAGES[name]
     folder = make_shards(2 * COUNT, per_shard=COUNT)
     damage.do(folder / "00000.tar")
+    # Its SHA-256 would give any change away.
+    (folder / "checksums.json").unlink()
     total = sum(json.loads((folder / "sizes.json").read_text()).values())
 
     report = verify_shards(folder)

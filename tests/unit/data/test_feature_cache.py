@@ -9,8 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from geoloc.batch import GeoBatch
+from geoloc.data import sample_parts
 from geoloc.data.feature_cache import FeatureBatches, FeatureCache
 from geoloc.errors import DataError, MismatchError
 
@@ -96,6 +98,139 @@ def test_an_interrupted_build_is_no_cache_and_is_done_again(tmp_path: Path):
         FeatureCache.open_or_build(
             tmp_path / "c", again, encode, fingerprint=PRINT | {"source": "s2"}
         )
+
+
+def interrupted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, batches: int, **more: object
+) -> None:
+    """Leave what a build leaves that is killed after so many batches of 4."""
+    monkeypatch.setattr(sample_parts, "ROWS_A_PART", 8)
+
+    def dying() -> Iterator[GeoBatch]:
+        for number, batch in enumerate(images(40)):
+            if number == batches:
+                raise KeyboardInterrupt
+            yield batch
+
+    with pytest.raises(KeyboardInterrupt):
+        FeatureCache.build(folder, dying(), encode, fingerprint=PRINT, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("batches", "size", "count", "encoded"),
+    [
+        (5, 4, 24, 2),  # 16 of 20 samples are on disk: their 4 batches are not encoded again
+        (1, 4, 24, 6),  # nothing is on disk yet
+        (5, 5, 24, 2),  # batches of another size: the one across the end of the 16 is done again
+        (9, 3, 10, 0),  # the stream ends earlier, and all that it gives is on disk
+    ],
+)
+def test_a_killed_build_goes_on_with_what_is_on_disk(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batches: int,
+    size: int,
+    count: int,
+    encoded: int,
+):
+    interrupted(tmp_path / "c", monkeypatch, batches=batches)
+    calls: list[int] = []
+    done: list[int] = []
+
+    def counting(image: torch.Tensor) -> torch.Tensor:
+        calls.append(len(image))
+        return encode(image)
+
+    FeatureCache.build(
+        tmp_path / "c",
+        images(count, size=size),
+        counting,
+        fingerprint=PRINT,
+        progress=done.append,
+    )
+    assert len(calls) == encoded
+    assert done[-1] == count
+    FeatureCache.build(tmp_path / "whole", images(count), encode, fingerprint=PRINT)
+    both = [FeatureCache.open(tmp_path / name, verify=True) for name in ("c", "whole")]
+    ours, theirs = (cache.batch(np.arange(count)) for cache in both)
+    assert (ours.key, ours.label) == (theirs.key, theirs.label)
+    assert ours.feature is not None
+    assert theirs.feature is not None
+    assert torch.equal(ours.feature, theirs.feature)
+    assert torch.equal(ours.latlon_deg, theirs.latlon_deg)
+    names = {path.name for path in (tmp_path / "c").iterdir()}
+    assert names == {"features.npy", "samples.parquet", "meta.json"}
+
+
+def test_an_order_that_changed_drops_only_what_no_longer_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    interrupted(tmp_path / "c", monkeypatch, batches=6)
+    first, *rest = images(24)
+    order = [first, *rest[::-1]]
+    cache = FeatureCache.build(tmp_path / "c", order, encode, fingerprint=PRINT)
+    batch = cache.batch(np.arange(24))
+    assert batch.key == tuple(key for each in order for key in each.key)
+    assert batch.feature is not None
+    assert batch.feature[:, 0].tolist() == [float(key[1:]) for key in batch.key]
+    assert [label["n"] for label in batch.label] == [int(key[1:]) for key in batch.key]
+
+
+@pytest.mark.parametrize("change", ["fingerprint", "dtype", "features", "part"])
+def test_the_beginning_of_another_build_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+):
+    interrupted(tmp_path / "c", monkeypatch, batches=6)
+    beside = tmp_path / ".c.building"
+    more = {"fingerprint": PRINT, "dtype": "float16"}
+    if change == "fingerprint":
+        more["fingerprint"] = PRINT | {"backbone": "b2"}
+    elif change == "dtype":
+        more["dtype"] = "float32"
+    elif change == "features":
+        (beside / "features.npy").write_bytes((beside / "features.npy").read_bytes()[:150])
+    else:
+        (beside / "part-00000.parquet").write_bytes(b"torn")
+    calls: list[int] = []
+
+    def counting(image: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return encode(image)
+
+    cache = FeatureCache.build(tmp_path / "c", images(24), counting, **more)  # type: ignore[arg-type]
+    assert len(calls) == 6
+    assert cache.batch(np.arange(24)).key[-1] == "k023"
+
+
+def test_a_key_that_an_interrupted_build_had_may_not_come_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    interrupted(tmp_path / "c", monkeypatch, batches=4)
+    twice = [*images(16), *images(4, first=3)]
+    with pytest.raises(DataError, match="k003 comes twice"):
+        FeatureCache.build(tmp_path / "c", twice, encode, fingerprint=PRINT)
+
+
+def test_samples_lie_in_groups_and_labels_are_read_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sample_parts, "ROWS_A_PART", 4)
+    build(tmp_path / "c")
+    assert parquet.ParquetFile(tmp_path / "c/samples.parquet").num_row_groups == 3
+    read: list[list[str]] = []
+    table = parquet.read_table
+
+    def watching(path: Path, *, columns: list[str]) -> object:
+        read.append(columns)
+        return table(path, columns=columns)
+
+    monkeypatch.setattr(parquet, "read_table", watching)
+    cache = FeatureCache.open(tmp_path / "c")
+    assert cache.batch(np.array([3]), labels=False).label == ()
+    assert read == [["key", "lat_deg", "lon_deg"]]
+    for _ in range(2):
+        assert cache.batch(np.array([9, 3])).label[0]["n"] == 9
+    assert read[1:] == [["label"]]
 
 
 def test_an_existing_cache_is_never_overwritten(tmp_path: Path):

@@ -4,6 +4,7 @@ import json
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from geoloc.data.member_names import image_ending, is_known, member_stem, split_
 from geoloc.data.record import Record
 from geoloc.data.shard_list import ShardList, list_shards
 from geoloc.data.shards import ShardWriter
+from geoloc.data.sidecars import read_checksums
 from geoloc.errors import CoordinateError, DataError
 
+BESIDE = ("sizes.json", "checksums.json", "places.npy")
 MakeRecords = Callable[..., list[Record]]
 
 
@@ -29,7 +32,7 @@ def write(folder: Path, records: list[Record], **options: int) -> dict[str, int]
 def test_layout(tmp_path: Path, make_records: MakeRecords) -> None:
     sizes = write(tmp_path / "s", make_records(7), samples_per_shard=3)
     assert sizes == {"00000.tar": 3, "00001.tar": 3, "00002.tar": 1}
-    assert {p.name for p in (tmp_path / "s").iterdir()} == {*sizes, "sizes.json"}
+    assert {p.name for p in (tmp_path / "s").iterdir()} == {*sizes, *BESIDE}
     with tarfile.open(tmp_path / "s" / "00000.tar") as tar:
         members = tar.getmembers()
         assert [m.name for m in members] == [
@@ -132,7 +135,9 @@ def test_overwriting_must_be_asked_for(tmp_path: Path, make_records: MakeRecords
     (tmp_path / "s/notes.txt").write_text("kept")
     assert write(tmp_path / "s", make_records(1), overwrite=True) == {"00000.tar": 1}
     names = {path.name for path in (tmp_path / "s").iterdir()}
-    assert names == {"00000.tar", "sizes.json", "notes.txt"}
+    assert names == {"00000.tar", *BESIDE, "notes.txt"}
+    (noted, places) = read_checksums(str(tmp_path / "s"))
+    assert (noted, places) == ("00000.tar", "places.npy")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +205,17 @@ def test_sources_that_are_none(make_shards: Callable[..., Path], tmp_path: Path)
     with pytest.raises(DataError, match="folders in it: train"):
         list_shards(tmp_path / "outer")
     folder = make_shards(4, per_shard=2)
-    for text in ("{", "[]", '{"00000.tar": "2"}', '{"00000.tar": -1}', '{"00000.tar": true}'):
+    for text in (
+        "{",
+        "[]",
+        '{"00000.tar": "2"}',
+        '{"00000.tar": -1}',
+        '{"00000.tar": true}',
+        "[" * 100_000,
+        r'{"a\u0000.tar": 2}',
+        r'{"a\ud800.tar": 2}',
+        '{"": 2}',
+    ):
         (folder / "sizes.json").write_text(text)
         with pytest.raises(DataError, match=r"sizes\.json"):
             list_shards(folder)
@@ -212,3 +227,55 @@ def test_a_shard_that_sizes_does_not_name(make_shards: Callable[..., Path]) -> N
     with pytest.raises(DataError, match=r"does not name 00001\.tar"):
         list_shards(folder)
     assert list_shards(folder, strict=False).sizes == (2, 0)
+
+
+def test_what_is_noted_of_each_file(tmp_path: Path, make_records: MakeRecords) -> None:
+    write(tmp_path / "s", make_records(3), samples_per_shard=2)
+    noted = json.loads((tmp_path / "s/checksums.json").read_text())
+    assert list(noted) == ["00000.tar", "00001.tar", "places.npy"]
+    for name, entry in noted.items():
+        data = (tmp_path / "s" / name).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(data), sha256(data).hexdigest())
+    assert [entry["samples"] for entry in noted.values()] == [2, 1, 3]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_fingerprints_tell_contents_apart(
+    tmp_path: Path, make_records: MakeRecords, noted: bool
+) -> None:
+    records = make_records(4)
+    # As many bytes of as many samples under the same names: only what they say differs.
+    other = [replace(record, label={**record.label, "country": "XX"}) for record in records]
+    for name, content in (("a", records), ("b", other), ("c", records)):
+        write(tmp_path / name, content, samples_per_shard=2)
+        if not noted:
+            (tmp_path / name / "checksums.json").unlink()
+    length = {name: (tmp_path / name / "00000.tar").stat().st_size for name in "ab"}
+    assert length["a"] == length["b"]
+    first, second, third = (list_shards(tmp_path / name).fingerprint() for name in "abc")
+    assert first == third
+    assert first != second
+
+
+def test_what_is_noted_of_another_shard_is_not_taken(
+    tmp_path: Path, make_records: MakeRecords
+) -> None:
+    folder = tmp_path / "s"
+    write(folder, make_records(2))
+    before = list_shards(folder).fingerprint()
+    with (folder / "00000.tar").open("ab") as stream:
+        stream.write(bytes(10_240))
+    assert list_shards(folder).fingerprint() != before
+    for text in ("{", "[]", '{"00000.tar": "abc"}', '{"00000.tar": {"bytes": "1"}}'):
+        (folder / "checksums.json").write_text(text)
+        assert read_checksums(str(folder)) == {}
+
+
+def test_fingerprints_of_addresses() -> None:
+    def of(*urls: str, size: int | None = None) -> str:
+        return ShardList(urls=urls, sizes=(size,) * len(urls)).fingerprint()
+
+    assert of("s3://one/0.tar?signed=1") == of("s3://one/0.tar?signed=2")
+    assert of("s3://one/0.tar") != of("s3://two/0.tar")
+    assert of("s3://one/0.tar", size=1) != of("s3://one/0.tar", size=2)
+    assert of("pipe:cat a.tar") != of("pipe:cat b.tar")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -22,6 +23,7 @@ from geoloc.data.reading import RawSample
 from geoloc.data.record import Record
 from geoloc.data.shards import ShardWriter
 from geoloc.data.stream import ShardStream
+from geoloc.data.stream_messages import shard_order
 from geoloc.data.stream_stages import sample_generator, shuffle_items
 from geoloc.data.transforms import augment, preprocess
 from geoloc.errors import ConfigError, DataError, LostSamplesError
@@ -105,6 +107,30 @@ def test_training_gives_every_sample_once_in_an_order_of_seed_and_epoch(
     assert len(second) == data.steps_in(1)
     assert keys_of(first) != keys_of(second)
     assert keys_of(first) != keys_of(list(stream(workers=workers, seed=4).epoch(0)))
+
+
+def test_shards_come_in_another_order_in_every_epoch() -> None:
+    orders = [shard_order(50, seed=1, epoch=epoch) for epoch in range(3)]
+    assert orders[0] == shard_order(50, seed=1, epoch=0)
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert shard_order(50, seed=2, epoch=0) != orders[0]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+
+
+def test_one_shard_too_is_shuffled_otherwise_in_every_epoch(
+    stream: Callable[..., ShardStream], folder: Path
+) -> None:
+    data = stream(source=str(folder / "00000.tar"))
+    epochs = [keys_of(list(data.epoch(epoch))) for epoch in range(4)]
+    assert len({tuple(keys) for keys in epochs}) > 1
+
+
+def test_places_keep_every_digit(tmp_path: Path, preset: ImagePreset, make_image: Any) -> None:
+    place = (12.345678901234567, -98.76543210987654)
+    with ShardWriter(tmp_path / "exact") as writer:
+        writer.write(Record(key="one", image_bytes=make_image(0), latlon_deg=place))
+    (batch,) = ShardStream(tmp_path / "exact", preset, batch_size=1, training=False).epoch(0)
+    assert tuple(batch.latlon_deg[0].tolist()) == place
 
 
 def test_one_worker_is_like_none(stream: Callable[..., ShardStream]) -> None:
@@ -449,3 +475,20 @@ def test_large_shares_of_one_shard_do_not_end_a_long_pass_early(
         tmp_path / "long", preset, batch_size=8, training=False, max_lost_share=0.06, minimum_seen=1
     )
     assert len(keys_of(list(data.epoch(0)))) == 76
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_live_on_when_the_process_group_is_signalled(
+    stream: Callable[..., ShardStream], number: signal.Signals
+) -> None:
+    alone = [batch.key for batch in stream(workers=2, batch_size=2).epoch(0)]
+    seen: list[tuple[str, ...]] = []
+    for batch in stream(workers=2, batch_size=2, start_method="fork").epoch(0):
+        if not seen:
+            children = multiprocessing.active_children()
+            assert len(children) == 2
+            for child in children:
+                assert child.pid is not None
+                os.kill(child.pid, number)
+        seen.append(batch.key)
+    assert seen == alone

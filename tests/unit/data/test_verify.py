@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from geoloc import data
+from geoloc.cli import main
 from geoloc.data.record import Record
 from geoloc.data.shard_statistics import shard_statistics
 from geoloc.data.shards import ShardWriter
@@ -32,8 +35,8 @@ def test_damage_in_words_and_in_figures(
 ) -> None:
     folder = make_shards(7, per_shard=3)
     shard = folder / "00001.tar"
-    data = shard.read_bytes()
-    shard.write_bytes(data[: data.index(b"k0004.jpg") + 700])
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: whole.index(b"k0004.jpg") + 700])
     (folder / "00002.tar").unlink()
     with caplog.at_level(logging.WARNING, logger="geoloc.data"):
         report = verify_shards(folder)
@@ -118,3 +121,71 @@ def test_statistics_of_damage_and_repeated_places(
     empty = shard_statistics(tmp_path / "s")
     assert (empty.samples, empty.lost, empty.bounds_deg) == (0, 4, None)
     assert "no place" in empty.to_text()
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "folder"])
+def test_a_shard_that_is_no_ordinary_file_is_lost_and_never_waited_for(
+    make_shards: Callable[..., Path], what: str
+) -> None:
+    folder = make_shards(4, per_shard=2)
+    shard = folder / "00001.tar"
+    shard.unlink()
+    if what == "pipe":
+        os.mkfifo(shard)
+    elif what == "device":
+        shard.symlink_to("/dev/zero")
+    else:
+        shard.mkdir()
+    report = verify_shards(folder)
+    assert (report.valid, report.by_kind) == (2, {"unreadable_shard": 2})
+
+
+def test_bytes_that_are_not_those_noted(make_shards: Callable[..., Path]) -> None:
+    folder = make_shards(4, per_shard=2)
+    shard = folder / "00001.tar"
+    content = shard.read_bytes()
+    assert content.count(b'"latitude": -58.5') == 1
+    # A place that is as good as any, and another one: nothing else can tell.
+    shard.write_bytes(content.replace(b'"latitude": -58.5', b'"latitude": -18.5'))
+    report = verify_shards(folder)
+    assert (report.valid, report.lost) == (4, 0)
+    assert [check.altered for check in report.shards] == [False, True]
+    assert report.damaged
+    assert "its SHA-256 is not the one in checksums.json" in report.to_text()
+    (folder / "checksums.json").unlink()
+    assert not verify_shards(folder).damaged
+
+
+def test_statistics_by_processes_are_the_same(make_shards: Callable[..., Path]) -> None:
+    folder = make_shards(8, per_shard=2)
+    (folder / "00003.tar").write_bytes(b"x" * 3000)
+    steps: list[tuple[int, int]] = []
+    many = shard_statistics(
+        folder, processes=2, progress=lambda done, total: steps.append((done, total))
+    )
+    assert many == shard_statistics(folder)
+    assert (many.samples, many.lost) == (6, 2)
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_command_line_passes_addresses_and_workers_on(
+    make_shards: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def verify(source: str, *, processes: int, progress: object) -> object:
+        asked.append((source, processes))
+        return verify_shards(make_shards(2, per_shard=2))
+
+    monkeypatch.setattr(data, "verify_shards", verify)
+    assert main(["shards", "verify", "http://host/{0..3}.tar", "--workers", "3"]) == 0
+    assert asked == [("http://host/{0..3}.tar", 3)]
+    folder = str(make_shards(4, per_shard=2, name="more"))
+    capsys.readouterr()
+    assert main(["shards", "stats", folder, "--workers", "2", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 4
+    with pytest.raises(SystemExit):
+        main(["shards", "stats", folder, "--workers", "0"])
+    assert "at least 1" in capsys.readouterr().err

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from geoloc.errors import CoordinateError, DataError
-from geoloc.evaluation import baseline_places, baseline_scores, best_constant_place
+from geoloc.evaluation import (
+    baseline_places,
+    baseline_scores,
+    best_constant_place,
+    score_guesses,
+)
 from geoloc.geodesy import great_circle_km, pairwise_great_circle_km, sample_sphere
 
 
@@ -79,3 +84,24 @@ def test_baselines_are_scored_like_everything_else(world):
     assert random["mean_km"] > mean
     assert {one.count for one in scores.values()} == {500}
     assert 0 < scores["random gallery place"].metrics["Accuracy_country"] < 0.2
+
+
+def test_constant_guesses_know_the_training_places_and_nothing_of_the_evaluated_ones(world):
+    here = np.array([[12.0, 34.0]])
+    scores = baseline_scores(world, here, here, protocol="osv5m-official")
+    truth = world[["true_lat_deg", "true_lon_deg"]].to_numpy()
+    distance_km = pairwise_great_circle_km(here, truth)[0]
+    for one in scores.values():
+        assert one.summary["mean_km"] == pytest.approx(distance_km.mean())
+        assert one.summary["median_km"] == pytest.approx(np.median(distance_km))
+
+
+def test_guesses_made_once_score_as_guesses_made_anew(world):
+    some = world.iloc[:60]
+    places = some[["true_lat_deg", "true_lon_deg"]].to_numpy()
+    guesses = baseline_places(len(some), places, places, seed=3)
+    given = score_guesses(some, guesses, protocol="geoclip", seed=3)
+    anew = baseline_scores(some, places, places, protocol="geoclip", seed=3)
+    assert {name: one.summary for name, one in given.items()} == {
+        name: one.summary for name, one in anew.items()
+    }

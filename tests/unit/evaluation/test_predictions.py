@@ -139,3 +139,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, frame):
         write_predictions(frame.assign(true_lat_deg=["bad", "worse"]), path)
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_rows_longer_than_the_header_are_refused_not_shifted(tmp_path: Path) -> None:
+    table = tmp_path / "longer.csv"
+    header = "key,true_lat_deg,true_lon_deg,pred_lat_deg,pred_lon_deg"
+    table.write_text(f"{header}\n1,2,3,4,5,\n6,7,8,9,10,\n", encoding="utf-8")
+    with pytest.raises(DataError, match="more cells than its header"):
+        read_predictions(table)

@@ -8,11 +8,15 @@ import pytest
 
 from geoloc.errors import DataError
 from geoloc.evaluation import (
+    LEAST_MEAN,
+    LEAST_MEDIAN,
     EvaluationReport,
     ReportRow,
     baseline_scores,
+    reports_json,
     score_predictions,
     scores_text,
+    terminal_table,
 )
 from geoloc.places import Areas
 
@@ -111,3 +115,50 @@ def test_scores_of_one_table_as_text(world, name):
     for key in scores.metrics:
         assert key in text
     assert "median_km" in text
+
+
+def test_a_list_of_reports_names_the_place_of_a_bad_number_too(report):
+    told = json.loads(reports_json([report, report]), parse_constant=pytest.fail)
+    assert told == [report.to_dict()] * 2
+    bad = replace(report, provenance={"best": {"value": float("inf")}})
+    with pytest.raises(DataError, match=r"reports\[1\]\.provenance\.best\.value"):
+        reports_json([report, bad])
+
+
+def test_thinned_places_are_told_with_how_many_there_were(report):
+    row = replace(
+        report.rows[-1], name="training-places", places=499_000, duplicates_dropped=1_000,
+        drawn_from=4_900_000,
+    )  # fmt: skip
+    thinned = replace(report, rows=[*report.rows[:-1], row])
+    told = "500,000 of 4,900,000 training places, chosen at random"
+    assert f"{told}, 1,000 duplicates dropped" in thinned.to_markdown()
+    assert f"training-places: {told}" in terminal_table(thinned)
+    assert thinned.to_dict()["rows"][-1]["drawn_from"] == 4_900_000
+    other = replace(row, name="sweden")
+    assert other.told_places() == "500,000 of 4,900,000 places, chosen at random"
+
+
+def test_the_terminal_shows_the_better_constant_guess_line_by_line(report):
+    def scored(row, **values):
+        scores = row.scores
+        return replace(row, scores=replace(scores, summary={**scores.summary, **values}))
+
+    # One is better on the median, the other on mean and points.
+    changed = {
+        LEAST_MEDIAN: {"median_km": 11.0, "mean_km": 44.0, "geoscore": 55.0},
+        LEAST_MEAN: {"median_km": 22.0, "mean_km": 33.0, "geoscore": 66.0},
+    }
+    rows = [scored(row, **changed.get(row.name, {})) for row in report.rows]
+    lines = terminal_table(replace(report, rows=rows)).splitlines()
+    end = lines[2].index("best constant") + len("best constant")
+    shown = {line[:20].split(",")[0].strip(): line[:end].split()[-1] for line in lines[3:6]}
+    assert list(shown.values()) == ["11.0", "33.0", "66.0"]
+    assert all(len(line) <= 100 for line in lines)
+
+
+def test_a_report_on_a_model_in_training_says_so(report):
+    assert report.finished
+    early = replace(report, provenance={"finished": False})
+    assert "still in training" in early.to_markdown()
+    assert "NOT FINISHED" in terminal_table(early)

@@ -164,3 +164,41 @@ def test_a_missing_label_is_out_of_every_gallerys_reach_officially(make_table):
     frame = make_table(paris, paris, country=["FR", None])
     scores = score_predictions(frame, "osv5m-official", gallery_latlon_deg=np.array(paris[:1]))
     assert scores.ceilings["gallery"]["Accuracy_country"] == 0.5
+
+
+def test_copies_of_a_neighbourhood_narrow_no_interval(make_table):
+    true = np.array([[0.0, lon] for lon in range(-170, 180, 20)], dtype=float)
+    pred = true + np.array([[0.0, 0.1 if row % 2 else 9.0] for row in range(len(true))])
+
+    def interval(copies):
+        frame = make_table(np.repeat(true, copies, axis=0), np.repeat(pred, copies, axis=0))
+        told = score_predictions(frame, "osv5m-clean", resamples=300).intervals
+        assert told["blocks"] == len(true)
+        return told["values"]["Accuracy_25_km_radius"]
+
+    assert interval(20) == pytest.approx(interval(1))
+
+
+@pytest.mark.parametrize("missing", ["NaN", "nan"])
+def test_a_label_spelt_as_missing_is_left_out_cleanly_and_wrong_officially(make_table, missing):
+    place = [[48.8566, 2.3522]] * 2
+    frame = make_table(place, place, country=["FR", missing])
+    official = score_predictions(frame, "osv5m-official", resamples=0)
+    assert official.metrics["Accuracy_country"] == 0.5
+    assert official.ceilings["perfect_prediction"]["Accuracy_country"] == 0.5
+    assert official.labelled["country"] == 2
+    clean = score_predictions(
+        frame, "osv5m-clean", gallery_latlon_deg=np.array(place[:1]), resamples=0
+    )
+    assert clean.metrics["Accuracy_country"] == 1.0
+    assert clean.labelled["country"] == 1
+    for ceiling in clean.ceilings.values():
+        assert ceiling["Accuracy_country"] == 1.0
+
+
+def test_a_place_called_nan_is_a_label(make_table):
+    # Nan is a province of Thailand.
+    frame = make_table([[18.78, 100.78]], [[18.78, 100.78]], region=["Nan_TH"], city=["Nan"])
+    clean = score_predictions(frame, "osv5m-clean", resamples=0)
+    assert clean.labelled == {"region": 1, "city": 1}
+    assert clean.metrics["Accuracy_region"] == 1.0

@@ -2,24 +2,27 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from geoloc.data import Record, ShardWriter
 from geoloc.data.earth_tile_settings import EarthTileSettings
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment import prepare_data
+from geoloc.experiment.build import build_dual_encoder
 from geoloc.experiment.loading import load_config
 from geoloc.experiment.prepare_data import (
     earth_tile_settings,
     ensure_earth_tiles,
+    features_of,
     read_places,
     thin,
 )
 
 
-def jpeg():
+def jpeg(level=0):
     buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    Image.new("RGB", (8, 8), (level,) * 3).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -36,6 +39,24 @@ def shards(tmp_path):
 def test_places_come_from_json_alone_in_order(shards):
     folder, places = shards
     assert np.array_equal(read_places(str(folder), limit=1000, seed=0), places)
+    for name in ("checksums.json", "places.npy"):
+        (folder / name).unlink()
+    assert np.array_equal(read_places(str(folder), limit=1000, seed=0), places)
+
+
+def test_data_of_the_same_names_and_numbers_have_features_of_their_own(tmp_path):
+    found = {}
+    for name, level in (("dark", 0), ("light", 255)):
+        with ShardWriter(tmp_path / name) as writer:
+            writer.write(Record(key="k", image_bytes=jpeg(level), latlon_deg=(1.0, 2.0)))
+    words = [f"data.cache_folder={tmp_path}/features", "data.workers=0"]
+    config = load_config("configs/smoke/earth_tiles.yaml", words)
+    model = build_dual_encoder(config, say=print)
+    for name in ("dark", "light"):
+        source = str(tmp_path / name)
+        cache = features_of(config, model, source, device="cpu", say=print)
+        found[name] = cache.batch(np.arange(1)).feature
+    assert not torch.allclose(found["dark"], found["light"], atol=0.01)
 
 
 def test_thinning_keeps_order_and_depends_on_the_seed(shards):

@@ -5,14 +5,17 @@ import io
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geoloc.geodesy import great_circle_km
 from geoloc.inference import Answer, PlaceAnswer, Refusal
 from geoloc.inference.formats import (
     CSV_COLUMNS,
     coordinates_text,
+    distance_text,
     format_answers,
     to_csv,
     to_geojson,
@@ -164,3 +167,20 @@ def test_any_source_and_place_come_back(source: str, lat: float, lon: float) -> 
 )
 def test_coordinates_text(latlon_deg: tuple[float, float], text: str) -> None:
     assert coordinates_text(latlon_deg) == text
+
+
+def test_text_says_how_far_the_true_place_is_where_it_is_known() -> None:
+    away = great_circle_km(np.array(PARIS.latlon_deg), np.array([48.0, 2.0]))
+    text = to_text([ANSWER, OTHER], {"a, b.jpg": (48.0, 2.0)})
+    first, other = text.split("\n\n")
+    assert first.split("\n")[-1] == f"  true place {away:.0f} km from the first answer"
+    assert "true place" not in other
+    assert to_text(RESULTS, {}) == to_text(RESULTS)
+    assert "0.0 km from the first" in to_text([ANSWER], {"a, b.jpg": PARIS.latlon_deg})
+
+
+@pytest.mark.parametrize(
+    ("km", "text"), [(0.04, "0.0 km"), (9.94, "9.9 km"), (9.96, "10 km"), (9700.4, "9,700 km")]
+)
+def test_distances_for_people(km: float, text: str) -> None:
+    assert distance_text(km) == text

@@ -12,7 +12,7 @@ from PIL import Image
 from geoloc.data.transforms import preprocess
 from geoloc.errors import CheckpointError, ConfigError, DataError, ImageError, MismatchError
 from geoloc.inference import Answer, Geolocator, Refusal
-from geoloc.models import DualEncoder, ModelSpec, build_model
+from geoloc.models import DualEncoder, ModelSpec, build_model, load_model
 from geoloc.retrieval import FaissFlatIndex, Gallery
 
 Photo = Callable[..., Image.Image]
@@ -208,3 +208,43 @@ def test_load_refuses_the_gallery_of_another_model(
     gallery_of(other).save(run / "galleries" / "seven")
     with pytest.raises(MismatchError):
         Geolocator.load(run)
+
+
+def test_load_refuses_a_gpu_that_is_not_there(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="no GPU here"):
+        Geolocator.load(run, device="cuda")
+    assert Geolocator.load(run, device="auto").device == torch.device("cpu")
+
+
+def test_load_searches_by_the_index_asked_for(
+    run: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+    search = FaissFlatIndex.search
+
+    def noted(self: FaissFlatIndex, query: torch.Tensor, k: int) -> object:
+        searched.append(k)
+        return search(self, query, k)
+
+    monkeypatch.setattr(FaissFlatIndex, "search", noted)
+    exact, faiss = (Geolocator.load(run, index=kind) for kind in ("exact", "faiss"))
+    ours = exact.locate(photo(), top_k=3)
+    assert searched == []
+    theirs = faiss.locate(photo(), top_k=3)
+    assert searched == [3]
+    assert [p.latlon_deg for p in ours.places] == [p.latlon_deg for p in theirs.places]
+
+
+def test_load_gives_the_model_the_file_of_a_moved_backbone(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+
+    def noted(folder: Path, *, device: str, backbone_weights: object) -> DualEncoder:
+        given.append(backbone_weights)
+        return load_model(folder, device=device)
+
+    monkeypatch.setattr("geoloc.inference.geolocator.load_model", noted)
+    Geolocator.load(run, backbone_weights=tmp_path / "weights.pt")
+    assert given == [tmp_path / "weights.pt"]

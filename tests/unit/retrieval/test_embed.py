@@ -31,6 +31,17 @@ def test_every_sample_arrives_once_and_in_order(rows):
     assert got.label[6] == {}
 
 
+def test_only_the_labels_asked_for_are_kept(rows):
+    def embed(labels):
+        batches = _batches(rows, [3, 1])
+        return embed_stream(batches, lambda batch: batch.feature, labels=labels).label
+
+    assert embed(["unique_country", "unique_city"]) == (*[{"unique_country": "NA"}] * 3, {})
+    assert embed(()) == ({},) * 4
+    assert embed(None)[2] == {"unique_country": "NA", "n": 2}
+    assert len({id(label) for label in embed(["unique_city"])}) == 1
+
+
 def test_no_gradient_is_kept(rows):
     weight = torch.ones(8, requires_grad=True)
     got = embed_stream(_batches(rows, [2]), lambda batch: batch.feature * weight)

@@ -133,3 +133,33 @@ def test_load_or_build_encodes_once_and_again_when_anything_changed(tmp_path, en
     assert len(calls) == 8
     assert len(Gallery.load(tmp_path, model_fingerprint="b")) == 30
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["../../x", "..", "a/b", ".hidden", "", "a b", "x\n"])
+def test_a_name_that_could_lead_out_of_a_folder_is_refused(gallery, tmp_path, encode, name):
+    with pytest.raises(DataError, match="is called"):
+        Gallery.build(PLACES, encode, model_fingerprint="m", name=name)
+    gallery.save(tmp_path)
+    card = tmp_path / "gallery.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "name": name}))
+    with pytest.raises(DataError, match=r"gallery\.json is called"):
+        Gallery.load(tmp_path)
+
+
+def test_a_kept_gallery_is_called_as_asked(gallery, encode, tmp_path):
+    gallery.save(tmp_path)
+    ask = {"model_fingerprint": "m" * 64, "name": "other"}
+    assert Gallery.load_or_build(tmp_path, PLACES, encode, **ask).name == "other"
+
+
+def test_how_many_places_they_were_drawn_from_is_kept(encode, tmp_path):
+    ask = {"model_fingerprint": "m", "name": "g"}
+    Gallery.load_or_build(tmp_path, PLACES, encode, **ask, drawn_from=4_900_000)
+    assert Gallery.load(tmp_path).drawn_from == 4_900_000
+    assert Gallery.load_or_build(tmp_path, PLACES, encode, **ask).drawn_from == 4_900_000
+    assert Gallery.build(PLACES, encode, **ask).drawn_from is None
+    card = tmp_path / "gallery.json"
+    older = json.loads(card.read_text())
+    del older["drawn_from"]
+    card.write_text(json.dumps(older))
+    assert Gallery.load(tmp_path).drawn_from is None
