@@ -59,7 +59,7 @@ def load_messages(
 
 @contextmanager
 def _signals_held() -> Generator[None]:
-    """Let signals wait while workers start; a worker that inherits this takes them up when ready."""
+    """Let signals wait while workers start; each worker takes them up when it is ready."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         yield
