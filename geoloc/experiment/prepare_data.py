@@ -77,22 +77,15 @@ def _usable(folder: Path, settings: EarthTileSettings) -> bool:
     return False
 
 
-def training_features(
-    config: ExperimentConfig, model: DualEncoder, *, device: str, say: Say
+def features_of(
+    config: ExperimentConfig, model: DualEncoder, source: str, *, device: str, say: Say
 ) -> FeatureCache:
-    """The features of the frozen backbone over the training split, computed once and kept.
+    """The features of the frozen backbone over one split, computed once and kept.
 
     Raises:
         DataError: the split is empty or damaged beyond what is allowed.
         MismatchError: the folder holds features of another backbone, preset or split.
     """
-    return features_of(config, model, config.data.train, device=device, say=say)
-
-
-def features_of(
-    config: ExperimentConfig, model: DualEncoder, source: str, *, device: str, say: Say
-) -> FeatureCache:
-    """The cached features of one split; see `training_features`."""
     shards = list_shards(source)
     fingerprint = {
         "backbone": model.backbone_fingerprint(),
