@@ -1,0 +1,163 @@
+"""estimate_variogram: from places and values to a Variogram, in one call."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int, Int64, Num
+from torch import Tensor
+
+from geoloc._version import __version__
+from geoloc.errors import ConfigError
+from geoloc.geostatistics.accumulator import AUTO, Engine, VariogramAccumulator
+from geoloc.geostatistics.dissimilarity import Dissimilarity, ValueBins
+from geoloc.geostatistics.estimators import check_estimator
+from geoloc.geostatistics.features import Features, Values
+from geoloc.geostatistics.lags import LagBins, Metric
+from geoloc.geostatistics.medians import MOST_EXACT
+from geoloc.geostatistics.separation import Separation
+from geoloc.geostatistics.space_filling import spatial_groups
+from geoloc.geostatistics.summary import summarize
+from geoloc.geostatistics.variogram import Estimator, Variogram
+
+DEFAULT_GROUPS = 40
+_FEWEST_IN_GROUP = 4
+
+
+def estimate_variogram(  # noqa: PLR0913 - ten independent choices of the user's
+    latlon_deg: Num[np.ndarray, "n ..."] | Num[Tensor, "n ..."],
+    values: Values,
+    *,
+    bins: LagBins,
+    dissimilarity: Dissimilarity | None = None,
+    estimator: Estimator = "matheron",
+    pairs: Literal["all"] | int = "all",
+    metric: Metric = "great_circle",
+    groups: int | Int[np.ndarray, " label"] = DEFAULT_GROUPS,
+    device: torch.device | str | None = None,
+    generator: torch.Generator | None = None,
+    engine: Engine = AUTO,
+) -> Variogram:
+    """The experimental semivariogram of values at places.
+
+    Args:
+        latlon_deg: latitude and longitude in degrees; with the Euclidean metric one to three
+            coordinates in the unit of the bins.
+        values: (n, feature) vectors or (n,) scalars, NumPy (memory-mapped or not) or torch.
+        bins: lag classes.
+        dissimilarity: ``cosine``, ``squared`` or ``absolute``; by default cosine for vectors and
+            squared for scalars.
+        estimator: ``matheron``, ``cressie`` or ``median`` (for scalars, Dowd's).
+        pairs: all of them, or about how many: half of these in random tiles, half shared out evenly
+            to the lag classes that tiles leave short (`PairSampler`).
+        metric: ``great_circle`` or ``euclidean``.
+        groups: how many spatial groups the jackknife deletes in turn, or the group of each sample
+            (any integers). Groups of fewer than four samples are not made.
+        device: where to compute; by default where the values are, and for NumPy arrays on the GPU
+            if there is one.
+        generator: source of chance for sampled pairs, on the CPU; by default always the same.
+        engine: how pairs are computed.
+
+    Returns:
+        The variogram. Its quantiles come from a histogram of sixteenths of octaves; the estimator
+        ``median`` is exact up to 2**24 pairs and from that histogram beyond.
+
+    Raises:
+        ConfigError: a name is unknown, choices contradict one another, or a number is too small.
+        CoordinateError: a place is not finite or out of range.
+        DataError: values are not finite or do not fit the places, or no pair falls into a class.
+    """
+    if dissimilarity is None:
+        dissimilarity = "squared" if values.ndim == 1 else "cosine"
+    check_estimator(estimator, dissimilarity)
+    where = _device(device, values)
+    accumulator, labels = prepare(
+        latlon_deg,
+        values,
+        bins=bins,
+        dissimilarity=dissimilarity,
+        metric=metric,
+        groups=groups,
+        roots=estimator == "cressie",
+        device=where,
+    )
+    accumulator.add(
+        latlon_deg, values, groups=labels, pairs=pairs, generator=generator, engine=engine
+    )
+    median = None
+    if estimator == "median" and pairs == "all" and accumulator.pair_count <= MOST_EXACT:
+        median = accumulator.exact_medians(latlon_deg, values, engine=engine)
+    return summarize(
+        accumulator,
+        estimator=estimator,
+        feature_dim=1 if values.ndim == 1 else int(values.shape[1]),
+        median=median,
+        provenance={
+            "geoloc": __version__,
+            "samples": len(labels),
+            "feature_dim": 1 if values.ndim == 1 else int(values.shape[1]),
+            "pairs": pairs,
+            "pairs_seen": accumulator.pair_count,
+            "groups": accumulator.group_count,
+        },
+    )
+
+
+def prepare(
+    latlon_deg: Num[np.ndarray, "n ..."] | Num[Tensor, "n ..."],
+    values: Values,
+    *,
+    bins: LagBins,
+    dissimilarity: Dissimilarity,
+    metric: Metric = "great_circle",
+    groups: int | Int[np.ndarray, " label"] = DEFAULT_GROUPS,
+    roots: bool = False,
+    device: torch.device | str = "cpu",
+) -> tuple[VariogramAccumulator, Int64[np.ndarray, " n"]]:
+    """An empty accumulator that suits these samples, and the samples' groups in it.
+
+    Args:
+        latlon_deg: as in `estimate_variogram`.
+        values: likewise; where they are no cosines, their variance sets the histogram's scale.
+        bins: lag classes.
+        dissimilarity: of the values.
+        metric: of the places.
+        groups: how many, or the label of each sample.
+        roots: whether the estimator ``cressie`` will be asked for.
+        device: where the sums shall live.
+
+    Raises:
+        ConfigError: a name is unknown, choices contradict one another, or there are no groups.
+        CoordinateError: a place is not finite or out of range.
+        DataError: values are not finite, or there are not as many labels as samples.
+    """
+    features = Features(values, dissimilarity=dissimilarity, device=torch.device(device))
+    n = len(features)
+    if isinstance(groups, int):
+        if groups < 1:
+            raise ConfigError(f"there must be at least one group, not {groups}")
+        position = Separation.of(bins, metric).positions(latlon_deg).cpu().numpy()
+        labels = spatial_groups(position, max(1, min(groups, n // _FEWEST_IN_GROUP)))
+    else:
+        _, labels = np.unique(groups, return_inverse=True)
+    typical = features.variance if dissimilarity != "absolute" else features.variance**0.5
+    accumulator = VariogramAccumulator(
+        bins,
+        dissimilarity=dissimilarity,
+        metric=metric,
+        group_count=int(labels.max()) + 1,
+        value_bins=ValueBins() if dissimilarity == "cosine" else ValueBins.around(typical),
+        roots=roots,
+        device=device,
+    )
+    return accumulator, labels.astype(np.int64)
+
+
+def _device(device: torch.device | str | None, values: Values) -> torch.device:
+    if device is not None:
+        return torch.device(device)
+    if isinstance(values, Tensor):
+        return values.device
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
