@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # setuptools warns at every editable installation.
 PIP := PYTHONWARNINGS=ignore:Editable $(BIN)/python -m pip install --quiet
 
-.PHONY: help demo test check style types contracts mutate wheel clean
+.PHONY: help demo test check style types contracts mutate bench wheel clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -21,7 +21,7 @@ $(VENV)/.demo-installed: setup.cfg constraints.txt | $(BIN)/python
 
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/.demo-installed
 	$(PIP) -c constraints.txt -e '.[cpu,demo,test]'
-	$(PIP) --no-deps geoclip==1.3.0
+	$(PIP) --no-deps geoclip==1.3.0 scikit-gstat==1.0.26
 	touch $@
 
 demo: $(VENV)/.demo-installed  ## cut Earth tiles, train, evaluate, ask where an unseen image was taken
@@ -47,6 +47,10 @@ check: style types contracts test  ## all of the above: what continuous integrat
 
 mutate: $(VENV)/.test-installed  ## plant one-line bugs, each of which the tests must see
 	$(BIN)/python tests/mutate.py
+
+bench: $(VENV)/.test-installed  ## the benchmarks of docs/performance.md, as ratios of CPU time
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/variogram_speed.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/pair_sampling.py
 
 wheel: $(VENV)/.test-installed  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel

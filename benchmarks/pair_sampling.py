@@ -23,7 +23,9 @@ from geoloc.geostatistics.slots import FIRST
 from geoloc.geostatistics.tiles_torch import TorchTiles
 from geoloc.models.geoclip import gallery_places
 
-BINS = LagBins(edges=(0.0, 0.1, 0.3, 1, 3, 10, 25, 50, 100, 200, 500, 1000, 2500, 5000, 10_000, 20_016))
+BINS = LagBins(
+    edges=(0.0, 0.1, 0.3, 1, 3, 10, 25, 50, 100, 200, 500, 1000, 2500, 5000, 10_000, 20_016)
+)
 PAIRS = 16_000_000
 DIM = 64
 

@@ -65,6 +65,11 @@ class FeatureCache:
         """Length of a feature."""
         return int(self._features.shape[1])
 
+    @property
+    def features(self) -> NDArray[Any]:
+        """All features as they lie on disk, one row a sample: memory-mapped, read-only."""
+        return self._features
+
     def batch(self, rows: Int64[np.ndarray, " row"], *, labels: bool = True) -> GeoBatch:
         """The samples of these rows, features in float32.
 

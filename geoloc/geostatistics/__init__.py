@@ -8,28 +8,48 @@ add up. Nothing here has heard of images, batches or models.
 from geoloc.geostatistics.accumulator import Engine, VariogramAccumulator
 from geoloc.geostatistics.band import ConditionalBand
 from geoloc.geostatistics.cross import cross_variogram
+from geoloc.geostatistics.curves import fit_curves
 from geoloc.geostatistics.directional import directional_variograms
 from geoloc.geostatistics.dissimilarity import ValueBins
 from geoloc.geostatistics.estimate import estimate_variogram
+from geoloc.geostatistics.files import load_variogram, save_variogram, write_variogram_csv
+from geoloc.geostatistics.fitting import fit_best, fit_variogram
+from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
 from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.local import LocalVariograms, local_variograms
+from geoloc.geostatistics.replicates import bootstrap_intervals, fit_replicates
 from geoloc.geostatistics.resampling import bootstrap_curves, percentile_interval
+from geoloc.geostatistics.separation import sample_lags
 from geoloc.geostatistics.simulation import gaussian_field
 from geoloc.geostatistics.variogram import Variogram
+from geoloc.geostatistics.variogram_fit import Structure, VariogramFit
 
 __all__ = [
     "ConditionalBand",
     "Engine",
+    "IsotonicFit",
     "LagBins",
     "LocalVariograms",
+    "Structure",
     "ValueBins",
     "Variogram",
     "VariogramAccumulator",
+    "VariogramFit",
     "bootstrap_curves",
+    "bootstrap_intervals",
     "cross_variogram",
     "directional_variograms",
     "estimate_variogram",
+    "fit_best",
+    "fit_curves",
+    "fit_isotonic",
+    "fit_replicates",
+    "fit_variogram",
     "gaussian_field",
+    "load_variogram",
     "local_variograms",
     "percentile_interval",
+    "sample_lags",
+    "save_variogram",
+    "write_variogram_csv",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from jaxtyping import Float64
 
 from geoloc.errors import DataError
-from geoloc.geostatistics.accumulator import AUTO, Engine, Places
+from geoloc.geostatistics.accumulator import AUTO, Engine, Places, VariogramAccumulator
 from geoloc.geostatistics.estimate import DEFAULT_GROUPS, prepare
 from geoloc.geostatistics.estimators import matheron
 from geoloc.geostatistics.features import Values
@@ -56,7 +58,7 @@ def cross_variogram(
     if tuple(one.shape) != tuple(other.shape):
         raise DataError(f"variables of shapes {tuple(one.shape)} and {tuple(other.shape)}")
     a, b = (torch.as_tensor(each).to(torch.float64) for each in (one, other))
-    passes = []
+    passes: list[VariogramAccumulator] = []
     for values in (a + b, a - b):
         sums, labels = prepare(
             latlon_deg,
@@ -69,29 +71,29 @@ def cross_variogram(
         )
         sums.add(latlon_deg, values, groups=labels, engine=engine)
         passes.append(sums)
-    plus = passes[0]
-    whole = plus.variogram(feature_dim=1)
+    return _combined(passes)
+
+
+def _combined(passes: list[VariogramAccumulator]) -> Variogram:
+    whole = passes[0].variogram(feature_dim=1)
     classes = FIRST + whole.bin
     halves = [(each.total()[classes], each.by_group()[:, :, classes]) for each in passes]
     estimated = _quarter([total for total, _ in halves])
-    replicate = _quarter([total - pairs.sum(axis=1) for total, pairs in halves])
-    without_dyad = _quarter([total - pairs for total, pairs in halves])
     nothing = np.full(len(whole), np.nan)
-    error = jackknife_error(replicate, without_dyad - estimated)
-    return Variogram(
-        bins=bins,
-        bin=whole.bin,
-        lag=whole.lag,
+    replicate, error = None, nothing
+    if whole.replicate is not None:
+        replicate = _quarter([total - pairs.sum(axis=1) for total, pairs in halves])
+        without_dyad = _quarter([total - pairs for total, pairs in halves])
+        error = jackknife_error(replicate, without_dyad - estimated)
+    return dataclasses.replace(
+        whole,
         semivariance=estimated,
         spread=nothing,
-        pair_count=whole.pair_count,
-        standard_error=error if len(replicate) > 1 else nothing,
+        standard_error=error,
+        quantile_level=(),
+        quantile=None,
         dissimilarity="cross",
-        metric=metric,
-        coincident_count=whole.coincident_count,
-        below_count=whole.below_count,
-        beyond_count=whole.beyond_count,
-        replicate=replicate if len(replicate) > 1 else None,
+        replicate=replicate,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -43,20 +43,16 @@ def estimate_variogram(  # noqa: PLR0913 - ten independent choices of the user's
     """The experimental semivariogram of values at places.
 
     Args:
-        latlon_deg: latitude and longitude in degrees; with the Euclidean metric one to three
-            coordinates in the unit of the bins.
-        values: (n, feature) vectors or (n,) scalars, NumPy (memory-mapped or not) or torch.
+        latlon_deg: degrees; with the Euclidean metric one to three coordinates in the bins' unit.
+        values: (n, feature) or (n,), NumPy (memory-mapped or not) or torch.
         bins: lag classes.
-        dissimilarity: ``cosine``, ``squared`` or ``absolute``; by default cosine for vectors and
-            squared for scalars.
+        dissimilarity: see `Dissimilarity`; by default cosine for vectors, squared for scalars.
         estimator: ``matheron``, ``cressie`` or ``median`` (for scalars, Dowd's).
-        pairs: all of them, or about how many: half of these in random tiles, half shared out evenly
-            to the lag classes that tiles leave short (`PairSampler`).
+        pairs: all of them, or about how many; short lags get their share (`PairSampler`).
         metric: ``great_circle`` or ``euclidean``.
-        groups: how many spatial groups the jackknife deletes in turn, or the group of each sample
-            (any integers). Groups of fewer than four samples are not made.
-        device: where to compute; by default where the values are, and for NumPy arrays on the GPU
-            if there is one.
+        groups: how many spatial groups (of four samples at least) the jackknife deletes in turn, or
+            the label of each sample's group.
+        device: where to compute; by default where a tensor is, and else on a GPU if there is one.
         generator: source of chance for sampled pairs, on the CPU; by default always the same.
         engine: how pairs are computed.
 
@@ -69,40 +65,38 @@ def estimate_variogram(  # noqa: PLR0913 - ten independent choices of the user's
         CoordinateError: a place is not finite or out of range.
         DataError: values are not finite or do not fit the places, or no pair falls into a class.
     """
-    if dissimilarity is None:
-        dissimilarity = "squared" if values.ndim == 1 else "cosine"
-    check_estimator(estimator, dissimilarity)
-    where = _device(device, values)
-    accumulator, labels = prepare(
+    kind = dissimilarity or ("squared" if values.ndim == 1 else "cosine")
+    check_estimator(estimator, kind)
+    sums, labels = prepare(
         latlon_deg,
         values,
         bins=bins,
-        dissimilarity=dissimilarity,
+        dissimilarity=kind,
         metric=metric,
         groups=groups,
         roots=estimator == "cressie",
-        device=where,
+        device=_device(device, values),
     )
-    accumulator.add(
-        latlon_deg, values, groups=labels, pairs=pairs, generator=generator, engine=engine
-    )
+    sums.add(latlon_deg, values, groups=labels, pairs=pairs, generator=generator, engine=engine)
     median = None
-    if estimator == "median" and pairs == "all" and accumulator.pair_count <= MOST_EXACT:
-        median = accumulator.exact_medians(latlon_deg, values, engine=engine)
-    return summarize(
-        accumulator,
-        estimator=estimator,
-        feature_dim=1 if values.ndim == 1 else int(values.shape[1]),
-        median=median,
-        provenance={
-            "geoloc": __version__,
-            "samples": len(labels),
-            "feature_dim": 1 if values.ndim == 1 else int(values.shape[1]),
-            "pairs": pairs,
-            "pairs_seen": accumulator.pair_count,
-            "groups": accumulator.group_count,
-        },
-    )
+    if estimator == "median" and pairs == "all" and sums.pair_count <= MOST_EXACT:
+        median = sums.exact_medians(latlon_deg, values, engine=engine)
+    told, dim = _provenance(sums, values) | {"pairs": pairs}, _feature_dim(values)
+    return summarize(sums, estimator=estimator, feature_dim=dim, median=median, provenance=told)
+
+
+def _feature_dim(values: Values) -> int:
+    return 1 if values.ndim == 1 else int(values.shape[1])
+
+
+def _provenance(accumulator: VariogramAccumulator, values: Values) -> dict[str, Any]:
+    return {
+        "geoloc": __version__,
+        "samples": len(values),
+        "feature_dim": _feature_dim(values),
+        "pairs_seen": accumulator.pair_count,
+        "groups": accumulator.group_count,
+    }
 
 
 def prepare(

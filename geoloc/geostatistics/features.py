@@ -106,13 +106,16 @@ class Features:
         Raises:
             DataError: a value is not finite, or a vector to take a cosine of has no length.
         """
+        # what is read is a copy and may be changed in place: new memory costs more than arithmetic
         value = self._read(index)
         wide = torch.float64 if self.dtype == torch.float64 else torch.float32
-        value = value.to(wide) if self._cosine else (value.to(torch.float64) - self.center).to(wide)
         if self._cosine:
-            value = value / torch.linalg.vector_norm(value, dim=1, keepdim=True)
+            value = value.to(wide)
+            value.div_(torch.linalg.vector_norm(value, dim=1, keepdim=True))
+        else:
+            value = value.to(torch.float64).sub_(self.center).to(wide)
         value = value.to(self.dtype)
-        half = value.to(wide).square().sum(dim=1) / 2
+        half = torch.linalg.vector_norm(value, dim=1, dtype=wide).square_().div_(2)
         if not bool(torch.isfinite(half).all()):
             self._complain(index, int(torch.nonzero(~torch.isfinite(half))[0]))
         return value, half

@@ -23,7 +23,9 @@ from geoloc.geostatistics.sums import PairSums
 from geoloc.geostatistics.tiles_torch import TorchTiles
 
 _TILE_SHARE = 0.9
-_SMALL_TILE, _LARGE_TILE, _MANY_PAIRS = 128, 256, 1 << 24
+_TILES = ((1 << 22, 128), (1 << 26, 256))
+"""Rows of a tile up to so many pairs: small tiles touch more samples, large ones take less time."""
+_LARGE_TILE = 512
 _PILOT_PAIRS = 1 << 18
 _PILOT_ANCHORS = 256
 _SHORT = 0.5
@@ -71,9 +73,9 @@ class PairSampler:
         self._slot_of = SlotLookup(accumulator.slots, torch.device("cpu"))
 
     def add(self, pairs: int, tiles: Tiles, progress: Progress | None = None) -> None:
-        """Add about `pairs` pairs, half of them by tiles, and each class its share if it has it.
+        """Add about `pairs` pairs: nine tenths in tiles, the rest where these leave classes short.
 
-        The share of each of B classes is pairs / (2 B).
+        The share of each of B classes, which it gets as far as it has pairs, is pairs / (10 B).
 
         Args:
             pairs: how many.
@@ -120,7 +122,7 @@ class PairSampler:
 
     def _add_tiles(self, pairs: int, tiles: Tiles, progress: Progress | None, total: int) -> int:
         n = len(self._position)
-        size = _LARGE_TILE if pairs >= _MANY_PAIRS else _SMALL_TILE
+        size = next((rows for most, rows in _TILES if pairs <= most), _LARGE_TILE)
         size = max(1, min(size, n // 2))
         done = 0
         while done < pairs:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64, Num
 from torch import Tensor
 
-from geoloc.errors import CoordinateError
+from geoloc.errors import ConfigError, CoordinateError
 from geoloc.geodesy import EARTH_RADIUS_KM, unit_vectors, validate_latlon
 from geoloc.geostatistics.lags import METRES_IN, LagBins, LagUnit, Metric, check_metric
 
@@ -59,7 +59,9 @@ class Separation:
         Raises:
             CoordinateError: a place is not finite or out of range, or of the wrong shape.
         """
-        given = torch.as_tensor(places).detach().to(torch.float64)
+        # a copy: torch warns of arrays that cannot be written to
+        given = torch.from_numpy(np.array(places)) if isinstance(places, np.ndarray) else places
+        given = given.detach().to(torch.float64)
         if self.metric == "great_circle":
             validate_latlon(given)
             if given.ndim != 2:
@@ -99,6 +101,30 @@ class Separation:
         near = squared <= 2.0
         part = torch.where(near, squared, 4.0 - squared).clamp(min=0.0).div(4.0).sqrt().asin()
         return 2.0 * self.radius * torch.where(near, part, math.pi / 2 - part)
+
+
+def sample_lags(
+    places: Num[np.ndarray, "n ..."] | Num[Tensor, "n ..."],
+    count: int,
+    *,
+    generator: np.random.Generator,
+    metric: Metric = "great_circle",
+    unit: LagUnit = "km",
+) -> Float64[np.ndarray, " pair"]:
+    """Lags of `count` random pairs of samples, for `LagBins.equal_count`.
+
+    Raises:
+        ConfigError: there are fewer than two samples, or the metric has no such unit.
+        CoordinateError: a place is not finite or out of range.
+    """
+    separation = Separation.of(LagBins(edges=(0.0, 1.0), unit=unit), metric)
+    position = separation.positions(places).cpu()
+    n = len(position)
+    if n < 2:
+        raise ConfigError(f"a lag lies between two samples; there are {n}")
+    one = generator.integers(n, size=count)
+    other = (one + generator.integers(1, n, size=count)) % n
+    return separation.lag((position[one] - position[other]).square().sum(dim=1)).numpy()
 
 
 def sphere_radius(unit: LagUnit) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from geoloc.errors import ConfigError, DataError
 from geoloc.geostatistics.estimators import (
@@ -51,32 +51,18 @@ def summarize(
     check_estimator(estimator, accumulator.dissimilarity)
     if estimator == "cressie" and not accumulator.roots:
         raise ConfigError("cressie needs sums of roots: make the accumulator with roots=True")
-    occupied = accumulator.occupied()
+    occupied = _occupied(accumulator)
     total = accumulator.total()
-    if not len(occupied):
-        raise DataError(
-            f"none of {accumulator.pair_count:,} pairs lies between {accumulator.bins.edges[0]:g} "
-            f"and {accumulator.bins.edges[-1]:g} {accumulator.bins.unit}"
-        )
     sums = total[FIRST + occupied]
     counts = accumulator.histogram.cpu().numpy()[FIRST + occupied]
     quantile = histogram_quantiles(counts, accumulator.value_bins.edges, QUANTILE_LEVELS)
-    dimension = (
-        np.ones(len(occupied))
-        if feature_dim == 1
-        else effective_dimension(quantile[:, 1], quantile[:, 3])
-    )
-    replicate, error = None, np.full(len(occupied), np.nan)
+    dimension = effective_dimension(quantile[:, 1], quantile[:, 3])
+    dimension = np.ones(len(occupied)) if feature_dim == 1 else dimension
     if estimator == "median":
         middle = quantile[:, 2] if median is None else median[occupied]
-        semivariance = from_median(middle, dimension)
+        semivariance, error, replicate = from_median(middle, dimension), sums[:, 0] * np.nan, None
     else:
-        semivariance = _estimate(estimator, sums, dimension)
-        if accumulator.group_count > 1:
-            pairs = accumulator.by_group()[:, :, FIRST + occupied]
-            replicate = _estimate(estimator, sums - pairs.sum(axis=1), dimension)
-            without_dyad = _estimate(estimator, sums - pairs, dimension)
-            error = jackknife_error(replicate, without_dyad - semivariance)
+        semivariance, error, replicate = _curve(accumulator, estimator, FIRST + occupied, dimension)
     return Variogram(
         bins=accumulator.bins,
         bin=occupied,
@@ -98,11 +84,42 @@ def summarize(
     )
 
 
+def _occupied(accumulator: PairSums) -> Int64[np.ndarray, " class"]:
+    occupied = accumulator.occupied()
+    if not len(occupied):
+        raise DataError(
+            f"none of {accumulator.pair_count:,} pairs lies between {accumulator.bins.edges[0]:g} "
+            f"and {accumulator.bins.edges[-1]:g} {accumulator.bins.unit}"
+        )
+    return occupied
+
+
+def _curve(
+    accumulator: PairSums,
+    estimator: Estimator,
+    slots: Int64[np.ndarray, " class"],
+    dimension: Float64[np.ndarray, " class"],
+) -> tuple[
+    Float64[np.ndarray, " class"],
+    Float64[np.ndarray, " class"],
+    Float64[np.ndarray, "group class"] | None,
+]:
+    """Semivariances, their jackknife errors, and what they are without each group in turn."""
+    sums = accumulator.total()[slots]
+    semivariance = _estimate(estimator, sums, dimension)
+    if accumulator.group_count == 1:
+        return semivariance, np.full(len(slots), np.nan), None
+    pairs = accumulator.by_group()[:, :, slots]
+    replicate = _estimate(estimator, sums - pairs.sum(axis=1), dimension)
+    without_dyad = _estimate(estimator, sums - pairs, dimension)
+    return semivariance, jackknife_error(replicate, without_dyad - semivariance), replicate
+
+
 def jackknife_error(
     replicate: Float64[np.ndarray, "group class"],
     dyad_change: Float64[np.ndarray, "group group class"] | None = None,
 ) -> Float64[np.ndarray, " class"]:
-    """Delete-a-group standard errors; NaN with fewer than two groups to delete in a class.
+    """Delete-a-group standard errors; NaN for a class that one group's pairs alone make up.
 
     Pairs that share a place are dependent, so the error of the mean over pairs would be up to
     forty times too small; groups of neighbouring places are nearly independent. What two groups do
@@ -111,7 +128,7 @@ def jackknife_error(
     than half of the whole.
 
     Args:
-        replicate: the estimate without each group in turn, NaN where there is none.
+        replicate: the estimate without each group in turn, NaN where no pair is left.
         dyad_change: what leaving out only the pairs of two groups changes; None for an estimate
             that has no such thing.
 
@@ -119,17 +136,13 @@ def jackknife_error(
     pp. 586-596, over groups; P. M. Aronow, C. Samii, V. A. Assenova, "Cluster-robust variance
     estimation for dyadic data", Political Analysis 23, 2015, pp. 564-577, for pairs of groups.
     """
-    known = np.isfinite(replicate)
-    groups = known.sum(axis=0)
-    safe = np.where(known, replicate, 0.0)
-    mean = safe.sum(axis=0) / np.maximum(groups, 1)
-    squares = np.where(known, (safe - mean) ** 2, 0.0).sum(axis=0)
-    variance = squares * (groups - 1) / np.maximum(groups, 1)
+    groups = len(replicate)
+    variance = np.square(replicate - replicate.mean(axis=0)).sum(axis=0) * (groups - 1) / groups
     if dyad_change is not None:
         above = np.triu_indices(len(dyad_change), k=1)
         twice = np.square(np.nan_to_num(dyad_change[above])).sum(axis=0)
         variance = np.maximum(variance - twice, variance / 2.0)
-    return np.where(groups > 1, np.sqrt(variance), np.nan)
+    return np.sqrt(variance)
 
 
 def _estimate(

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 COPIES = 4
 """Sums that neighbouring pairs are dealt out to, so that no addition waits for the one before."""
+LONG_STRETCH = 2048
+"""Pairs of two groups in a tile, on average, from which copies of their sums pay."""
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -173,10 +175,8 @@ def _classify(room: Any, tables: Any, count: Any) -> None:
 
 @_compiled
 def _add_row(room: Any, tables: Any, count: Any) -> None:
-    """Add the columns to the worker's sums; neighbours go to different copies, not to wait."""
-    local, histogram = room.local, room.histogram
-    lag, value, root = room.lag, room.value, room.root
-    slot, value_class = room.slot, room.value_class
+    """Add the columns to one pair of groups; neighbours go to different copies, not to wait."""
+    local, lag, value, root, slot = room.local, room.lag, room.value, room.root, room.slot
     for j in range(count):
         sums = local[np.uint64(j & (COPIES - 1)), slot[j]]
         wide = np.float64(value[j])
@@ -187,31 +187,78 @@ def _add_row(room: Any, tables: Any, count: Any) -> None:
     if tables.roots:
         for j in range(count):
             local[np.uint64(j & (COPIES - 1)), slot[j], 4] += np.float64(root[j])
+
+
+@_compiled
+def _add_row_by_group(tile: Any, room: Any, tables: Any, span: Any) -> None:
+    """Add the columns of row span[0] from span[1] on, each to its own pair of groups."""
+    row, first, last = span
+    one, group_b = tile.group_a[row], tile.group_b[first:last]
+    lag, value, root, slot = room.lag, room.value, room.root, room.slot
+    for j in range(last - first):
+        other = group_b[j]
+        sums = room.moments[np.uint64(min(one, other)), np.uint64(max(one, other)), slot[j]]
+        wide = np.float64(value[j])
+        sums[0] += 1.0
+        sums[1] += lag[j]
+        sums[2] += wide
+        sums[3] += wide * wide
+        if tables.roots:
+            sums[4] += np.float64(root[j])
+
+
+@_compiled
+def _count_row(room: Any, count: Any) -> None:
+    """Add the columns to the histogram."""
+    histogram, slot, value_class = room.histogram, room.slot, room.value_class
     for j in range(count):
         histogram[slot[j], value_class[j]] += 1
 
 
 @_compiled
+def _measure(tile: Any, room: Any, tables: Any, span: Any) -> None:
+    """Everything about the pairs of row span[0] and columns span[1] to span[2], and count them."""
+    _separate(tile, room, tables, span)
+    _compare(tile, room, tables, span)
+    _classify(room, tables, span[2] - span[1])
+    _count_row(room, span[2] - span[1])
+
+
+@_compiled
+def _add_stretch(tile: Any, room: Any, tables: Any, ends: Any) -> None:
+    """Add the pairs of two stretches of one group each: rows and columns between these ends."""
+    begin_a, end_a, begin_b, end_b = ends
+    room.local[:] = 0.0
+    for row in range(begin_a, end_a):
+        first = max(begin_b, row + 1) if tile.same else begin_b
+        if row % room.workers == room.worker and first < end_b:
+            _measure(tile, room, tables, (row, first, end_b))
+            _add_row(room, tables, end_b - first)
+    one, other = tile.group_a[begin_a], tile.group_b[begin_b]
+    sums = room.moments[min(one, other), max(one, other)]
+    for copy in range(COPIES):
+        sums += room.local[copy]
+
+
+@_compiled
 def add_rows(tile: Any, room: Any, tables: Any) -> None:
-    """Add every pair of this worker's rows, stretch of one group by stretch."""
-    local = room.local
-    begin_a = 0
-    for end_a in tile.run_a:
-        begin_b = 0
-        for end_b in tile.run_b:
-            local[:] = 0.0
-            for row in range(begin_a, end_a):
-                if row % room.workers == room.worker:
-                    first = max(begin_b, row + 1) if tile.same else begin_b
-                    if first < end_b:
-                        span = (row, first, end_b)
-                        _separate(tile, room, tables, span)
-                        _compare(tile, room, tables, span)
-                        _classify(room, tables, end_b - first)
-                        _add_row(room, tables, end_b - first)
-            one, other = tile.group_a[begin_a], tile.group_b[begin_b]
-            sums = room.moments[min(one, other), max(one, other)]
-            for copy in range(COPIES):
-                sums += local[copy]
-            begin_b = end_b
-        begin_a = end_a
+    """Add every pair of this worker's rows.
+
+    Where groups come in long stretches, stretch by stretch; where they are mixed, as in tiles of
+    samples drawn at random, pair by pair.
+    """
+    rows, columns = tile.product.shape
+    if rows * columns >= LONG_STRETCH * len(tile.run_a) * len(tile.run_b):
+        begin_a = 0
+        for end_a in tile.run_a:
+            begin_b = 0
+            for end_b in tile.run_b:
+                _add_stretch(tile, room, tables, (begin_a, end_a, begin_b, end_b))
+                begin_b = end_b
+            begin_a = end_a
+    else:
+        for row in range(rows):
+            first = row + 1 if tile.same else 0
+            if row % room.workers == room.worker and first < columns:
+                _measure(tile, room, tables, (row, first, columns))
+                _add_row_by_group(tile, room, tables, (row, first, columns))

@@ -26,11 +26,11 @@ class Variogram:
         spread: standard deviation of the dissimilarity over the class's pairs.
         pair_count: pairs in the class.
         standard_error: of the semivariance, by the delete-a-group jackknife over spatial groups;
-            NaN where there were no groups to delete.
+            NaN without groups, and in a class whose pairs all touch one of them.
         quantile_level: levels of `quantile`, increasing, in (0, 1); none without a histogram.
         quantile: of the dissimilarity over the class's pairs, one column a level.
         estimator: ``matheron``, ``cressie`` or ``median``.
-        dissimilarity: ``cosine``, ``squared`` or ``absolute``.
+        dissimilarity: ``cosine``, ``squared`` or ``absolute``; ``cross`` for two variables.
         metric: ``great_circle`` or ``euclidean``.
         coincident_count: pairs at lag 0, which are in no class.
         below_count: pairs at a lag above 0, but not above the first edge.

@@ -4,12 +4,15 @@ from geoloc.viz.curves import draw_error_curve
 from geoloc.viz.error_map import draw_prediction_map
 from geoloc.viz.maps import closeup_png, draw_query_map, world_map_png
 from geoloc.viz.page import write_query_page
+from geoloc.viz.variograms import draw_variogram, draw_variogram_comparison
 
 __all__ = [
     "closeup_png",
     "draw_error_curve",
     "draw_prediction_map",
     "draw_query_map",
+    "draw_variogram",
+    "draw_variogram_comparison",
     "world_map_png",
     "write_query_page",
 ]

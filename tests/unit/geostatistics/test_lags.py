@@ -30,7 +30,8 @@ def test_equal_count_shares_out_the_lags(lags, count):
             LagBins.equal_count(count, lag)
         return
     bins = LagBins.equal_count(count, lag)
-    held = [((positive > a) & (positive <= b)).sum() for a, b in zip(bins.lower, bins.upper, strict=True)]
+    ends = zip(bins.lower, bins.upper, strict=True)
+    held = [((positive > a) & (positive <= b)).sum() for a, b in ends]
     assert sum(held) == len(positive)
     assert len(bins) <= count
     # no class holds more than its share and one run of equal lags

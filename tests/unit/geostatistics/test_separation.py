@@ -5,10 +5,15 @@ import pytest
 import torch
 from pyproj import Geod
 
-from geoloc.errors import CoordinateError
-from geoloc.geodesy import destination_deg, sample_sphere
+from geoloc.errors import ConfigError, CoordinateError
+from geoloc.geodesy import destination_deg, great_circle_km, sample_sphere
 from geoloc.geostatistics.lags import LagBins
-from geoloc.geostatistics.separation import Separation, arc_sine_series, sphere_radius
+from geoloc.geostatistics.separation import (
+    Separation,
+    arc_sine_series,
+    sample_lags,
+    sphere_radius,
+)
 
 SPHERE = Geod(a=6_371_000, b=6_371_000)
 KM = Separation.of(LagBins.even(2, 10.0), "great_circle")
@@ -78,6 +83,21 @@ def test_plane_line_and_space():
 def test_bad_places_are_refused(separation, places):
     with pytest.raises(CoordinateError):
         separation.positions(places)
+
+
+def test_sampled_lags_are_those_of_random_pairs():
+    places = np.random.default_rng(0).uniform((-80, -170), (80, 170), (40, 2))
+    lags = sample_lags(places, 60_000, generator=np.random.default_rng(1))
+    every = great_circle_km(places[:, None], places[None])[np.triu_indices(40, 1)]
+    assert (lags > 0).all()
+    np.testing.assert_allclose(
+        np.quantile(lags, [0.1, 0.5, 0.9]), np.quantile(every, [0.1, 0.5, 0.9]), rtol=0.03
+    )
+    bins = LagBins.equal_count(8, lags)
+    held = np.histogram(every, (0.0, *bins.edges[1:-1], np.inf))[0]
+    assert held.min() > 0.8 * held.max()
+    with pytest.raises(ConfigError, match="two samples"):
+        sample_lags(places[:1], 5, generator=np.random.default_rng(1))
 
 
 def test_arc_sine_series():
