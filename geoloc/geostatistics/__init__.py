@@ -11,7 +11,7 @@ from geoloc.geostatistics.cross import cross_variogram
 from geoloc.geostatistics.curves import fit_curves
 from geoloc.geostatistics.directional import directional_variograms
 from geoloc.geostatistics.dissimilarity import ValueBins
-from geoloc.geostatistics.estimate import estimate_variogram
+from geoloc.geostatistics.estimate import accumulator_for, estimate_variogram
 from geoloc.geostatistics.files import load_variogram, save_variogram, write_variogram_csv
 from geoloc.geostatistics.fitting import fit_best, fit_variogram
 from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
@@ -35,6 +35,7 @@ __all__ = [
     "Variogram",
     "VariogramAccumulator",
     "VariogramFit",
+    "accumulator_for",
     "bootstrap_curves",
     "bootstrap_intervals",
     "cross_variogram",

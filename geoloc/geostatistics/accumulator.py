@@ -24,7 +24,7 @@ from geoloc.geostatistics.features import Features, Precision, Values
 from geoloc.geostatistics.medians import PairCollector
 from geoloc.geostatistics.pair_sampling import PairSampler
 from geoloc.geostatistics.summary import summarize
-from geoloc.geostatistics.sums import COUNT, LAG, MOMENTS, ROOT, SQUARE, VALUE, PairSums
+from geoloc.geostatistics.sums import PairSums
 from geoloc.geostatistics.variogram import Estimator, Variogram
 
 Places = np.ndarray | Tensor
@@ -56,8 +56,22 @@ class VariogramAccumulator(PairSums):
     rounding of float64. Everything else is computed from the state afterwards: estimates,
     jackknife errors, local variograms, conditional quantiles. `state_dict` is for checkpoints.
 
-    Arguments and attributes are those of `PairSums`.
+    `accumulator_for` makes one that suits given samples, with their spatial groups.
+
+    Args:
+        bins: the lag classes.
+        dissimilarity: ``cosine``, ``squared`` or ``absolute``; see `Dissimilarity`.
+        metric: ``great_circle`` or ``euclidean``.
+        group_count: spatial groups that samples are told apart by, for errors and local variograms;
+            1 for none.
+        value_bins: classes of the histogram; by default of scale 1 (see `ValueBins`).
+        roots: whether fourth roots are summed too, for the estimator ``cressie``.
+        device: where the sums live.
+
+    Attributes and errors are those of `PairSums`.
     """
+
+    feature_dim: int | None = None
 
     def add(
         self,
@@ -65,7 +79,7 @@ class VariogramAccumulator(PairSums):
         values: Values,
         *,
         groups: Int[np.ndarray, " label"] | None = None,
-        pairs: Literal["all"] | int = "all",
+        pairs: Literal["all"] | int | np.integer[Any] = "all",
         generator: torch.Generator | None = None,
         engine: Engine = AUTO,
     ) -> None:
@@ -86,17 +100,21 @@ class VariogramAccumulator(PairSums):
             DataError: values are not finite or do not fit the places.
         """
         samples, position = self.samples(latlon_deg, values, groups, engine)
-        tiles = tiles_for(self, engine.backend)
+        # added as a whole or, where a row far down turns out to be broken, not at all
+        part = self.empty_like()
+        tiles = tiles_for(part, engine.backend)
         n = len(samples)
-        if pairs == "all" or pairs >= n * (n - 1) // 2:
+        if pairs == "all" or int(pairs) >= n * (n - 1) // 2:
             order = tile_order(position, samples.groups)
             add_all_pairs(samples, order, tiles, progress=engine.progress)
         elif pairs < 1:
             raise ConfigError(f"pairs is {pairs}: sample at least one, or all")
         else:
             chance = generator or torch.Generator().manual_seed(0)
-            PairSampler(self, samples, position, chance).add(pairs, tiles, engine.progress)
+            PairSampler(part, samples, position, chance).add(int(pairs), tiles, engine.progress)
         tiles.finish()
+        self += part
+        self.feature_dim = samples.feature_dim
 
     def add_between(
         self,
@@ -126,9 +144,12 @@ class VariogramAccumulator(PairSums):
                 f"features of {first.feature_dim} and {second.feature_dim} numbers do not compare"
             )
         second.measure_from(first)
-        tiles = tiles_for(self, engine.backend)
+        part = self.empty_like()
+        tiles = tiles_for(part, engine.backend)
         add_pairs_between(first, second, tiles)
         tiles.finish()
+        self += part
+        self.feature_dim = first.feature_dim
 
     def variogram(
         self,
@@ -145,7 +166,7 @@ class VariogramAccumulator(PairSums):
     ) -> Float64[np.ndarray, " bin"]:
         """Median dissimilarity of each class over all pairs of these samples, which are held.
 
-        Some 12 bytes a pair on the CPU; NaN in classes without a pair.
+        Some 30 bytes a pair on the CPU; NaN in classes without a pair.
         """
         samples, position = self.samples(latlon_deg, values, None, engine)
         collector = PairCollector(self)
@@ -179,16 +200,3 @@ class VariogramAccumulator(PairSums):
             )
         samples = Samples(features, position.to(self.device), group.astype(np.int64))
         return samples, position.cpu().numpy()
-
-
-__all__ = [
-    "AUTO",
-    "COUNT",
-    "LAG",
-    "MOMENTS",
-    "ROOT",
-    "SQUARE",
-    "VALUE",
-    "Engine",
-    "VariogramAccumulator",
-]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from geoloc.errors import ConfigError, DataError
-from geoloc.geostatistics.lag_distance import earth_radius
+from geoloc.geostatistics.separation import sphere_radius
 from geoloc.geostatistics.variogram import Variogram
 
 Weights: TypeAlias = Literal["n", "n/h2", "n/gamma2", "jackknife", "none"]
@@ -28,23 +28,28 @@ def default_max_lag(variogram: Variogram) -> float:
     than distance decide what is compared.
     """
     if variogram.metric == "great_circle":
-        return math.pi * earth_radius(variogram.unit) / 2
+        return math.pi * sphere_radius(variogram.unit) / 2
     return math.inf
 
 
 def fitted_bins(
-    variogram: Variogram, *, max_lag: float, min_pairs: int
+    variogram: Variogram, *, max_lag: float, min_pairs: int, weights: Weights = "n"
 ) -> Bool[np.ndarray, " class"]:
     """Bins that a fit uses: near enough, and of enough pairs.
 
-    Where fewer than three bins have enough pairs, all that are near enough are used.
+    Where fewer than three bins have enough pairs, all that are near enough are used. With weights
+    by ``jackknife`` bins without a standard error are left out.
 
     Raises:
-        DataError: no bin is near enough.
+        ConfigError: the weights are unknown, or the variogram has no standard errors for them.
+        DataError: no bin is near enough, or the variogram is negative there (a cross-variogram).
     """
     near = (variogram.lag <= max_lag) & (variogram.lag > 0) & np.isfinite(variogram.semivariance)
+    near &= bin_weights(variogram, weights) > 0
     if not near.any():
         raise DataError(f"no class of the variogram lies within lag {max_lag:g} {variogram.unit}")
+    if (variogram.semivariance[near] < 0).any():
+        raise DataError("models are of variograms: this one (a cross-variogram?) is negative")
     full = near & (variogram.pair_count >= min_pairs)
     return full if full.sum() >= _FEWEST else near
 

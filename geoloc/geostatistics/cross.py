@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from geoloc.errors import DataError
 from geoloc.geostatistics.accumulator import AUTO, Engine, Places, VariogramAccumulator
-from geoloc.geostatistics.estimate import DEFAULT_GROUPS, prepare
+from geoloc.geostatistics.estimate import DEFAULT_GROUPS, accumulator_for
 from geoloc.geostatistics.estimators import matheron
 from geoloc.geostatistics.features import Values
 from geoloc.geostatistics.lags import LagBins, Metric
@@ -60,7 +60,7 @@ def cross_variogram(
     a, b = (torch.as_tensor(each).to(torch.float64) for each in (one, other))
     passes: list[VariogramAccumulator] = []
     for values in (a + b, a - b):
-        sums, labels = prepare(
+        sums, labels = accumulator_for(
             latlon_deg,
             values,
             bins=bins,

@@ -17,6 +17,9 @@ GAMMA_FLOOR = 1e-3
 """Weights N / gamma^2 take no semivariance below this part of the greatest one."""
 
 _TINY = 1e-300
+_NOTHING = 1e-140
+"""A curve that is nowhere greater is one of zeros, and has no unit of its own."""
+
 _ELEMENTS = 8_000_000
 _ROUNDS = 4
 _REWEIGHTINGS = 60
@@ -56,10 +59,10 @@ def fit_curves(
 ) -> CurveFits:
     """Fit a model to every curve by weighted least squares; no start values, no failures.
 
-    For given scales (and shape) the nugget and the sills follow in closed form, so the search is
-    over one or two numbers: a grid finds the valleys, Newton's steps their bottoms, in
-    float64 on the device of the curves. Scales lie between 1/20 of the least lag and 1000 times the
-    greatest. Units of lags, semivariances and weights change answers only in proportion.
+    For given scales (and shape) the nugget and the sills follow in closed form, so one or two
+    numbers are searched: a grid finds the valleys, Newton's steps their bottoms, in float64. Scales
+    lie between 1/20 of the least lag and 1000 times the greatest. Units of lags, semivariances and
+    weights change answers only in proportion.
 
     Args:
         lag: of the bins, above 0 where they count; one row will do for curves that share them.
@@ -82,7 +85,8 @@ def fit_curves(
     if not structures:
         return _pure_nugget(value, used, reweight=reweight)
     unit = lag.amax(-1, keepdim=True).clamp(min=_TINY)
-    top = value.abs().amax(-1, keepdim=True).clamp(min=_TINY)
+    top = value.abs().amax(-1, keepdim=True)
+    top = torch.where(top > _NOTHING, top, 1.0)
     total = used.sum(-1, keepdim=True).clamp(min=_TINY)
     problem = CurveProblem(
         lag=lag / unit,

@@ -12,7 +12,7 @@ from geoloc.errors import ConfigError
 from geoloc.geostatistics.accumulator import AUTO, Engine, Places
 from geoloc.geostatistics.all_pairs import add_all_pairs, tile_order
 from geoloc.geostatistics.dissimilarity import Dissimilarity
-from geoloc.geostatistics.estimate import DEFAULT_GROUPS, prepare
+from geoloc.geostatistics.estimate import DEFAULT_GROUPS, accumulator_for
 from geoloc.geostatistics.features import Block, Values
 from geoloc.geostatistics.lags import LagBins, Metric
 from geoloc.geostatistics.sums import PairSums
@@ -59,7 +59,7 @@ def directional_variograms(
     """
     if sectors < 2:
         raise ConfigError(f"directions are told apart by two sectors at least, not by {sectors}")
-    whole, labels = prepare(
+    whole, labels = accumulator_for(
         latlon_deg, values, bins=bins, dissimilarity=dissimilarity, metric=metric, groups=groups
     )
     parts = [whole.empty_like() for _ in range(sectors)]
@@ -95,7 +95,7 @@ class SectorTiles:
         """Add every pair of a row of `a` and a row of `b`; with `same`, each pair once."""
         bearing = bearings_deg(a.position, b.position, on_sphere=self._on_sphere)
         width = 180.0 / len(self._tiles)
-        sector = torch.round(bearing / width).to(torch.int64) % len(self._tiles)
+        sector = torch.floor(bearing / width + 0.5).to(torch.int64) % len(self._tiles)
         for number, tiles in enumerate(self._tiles):
             tiles.add_tile(a, b, same=same, chosen=sector == number)
 

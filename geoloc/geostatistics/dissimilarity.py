@@ -17,7 +17,7 @@ Dissimilarity: TypeAlias = Literal["cosine", "squared", "absolute"]
 """``cosine`` is 1 - cos, ``squared`` half the squared distance (for unit vectors the same, and both
 semivariances in Matheron's sense), ``absolute`` half the distance (the madogram's)."""
 
-_FIRST_OCTAVE, _LAST_OCTAVE = -20, 8
+_FIRST_OCTAVE, _LAST_OCTAVE = -26, 36
 _KEPT_BITS = 4
 _MANTISSA_BITS = 23
 
@@ -35,14 +35,15 @@ def check_dissimilarity(dissimilarity: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueBins:
-    """Classes of dissimilarity, sixteen an octave, from 2**-20 to 2**8 times a scale.
+    """Classes of dissimilarity, sixteen an octave, from 2**-26 to 2**36 times a scale.
 
     The leading bits of a float32 are its exponent and the first digits after it, so the class of a
     value is a shift of its bits; classes are narrow where values are small, which is where near
     duplicates are told apart. The first class reaches down to 0, the last up without end.
 
     Attributes:
-        scale: the unit that values are measured in, a power of two; 1 for cosines.
+        scale: the unit that values are measured in, a power of two; 1 does for cosines, and for
+            numbers whose squared differences lie between 1e-7 and 1e10.
     """
 
     scale: float = 1.0
@@ -56,7 +57,7 @@ class ValueBins:
         """Classes for values of about this size; 0 or what is not finite counts as 1."""
         if not (math.isfinite(value) and value > 0):
             return cls()
-        return cls(scale=2.0 ** min(max(round(math.log2(value)), -120), 120))
+        return cls(scale=2.0 ** min(max(round(math.log2(value)), -900), 900))
 
     @property
     def first(self) -> int:

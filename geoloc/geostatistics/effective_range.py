@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
@@ -57,3 +61,31 @@ def effective_model_lag(
         low = lag.take_along_dim((count - 1).clamp(min=0), -1)[:, 0]
         high = lag.take_along_dim(count.clamp(max=_POINTS - 1), -1)[:, 0]
     return torch.where(nugget >= goal, 0.0, high.exp())
+
+
+def first_flat_lag(
+    curve: Callable[[np.ndarray], np.ndarray], start: float, end: float, slope: float
+) -> float:
+    """The first lag, beyond the steepest, where a curve grows by less than `slope`.
+
+    Args:
+        curve: from lags to semivariances.
+        start: a lag below all structure.
+        end: where the search ends.
+        slope: semivariance per unit of lag.
+
+    Returns:
+        0 where the curve nowhere grows faster; infinity where it still does at the end.
+    """
+    grid = np.unique(np.concatenate([np.geomspace(start, end, 8001), np.linspace(0, end, 8001)]))
+    growth = np.diff(curve(grid[1:])) / np.diff(grid[1:])
+    middle = (grid[1:-1] + grid[2:]) / 2
+    steepest = int(growth.argmax())
+    if growth[steepest] < slope:
+        return 0.0
+    flat = np.flatnonzero(growth[steepest:] < slope)
+    if not len(flat):
+        return math.inf
+    after = steepest + int(flat[0])
+    pair = slice(after - 1, after + 1)
+    return float(np.interp(-slope, -growth[pair], middle[pair]))

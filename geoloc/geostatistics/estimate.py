@@ -10,7 +10,7 @@ from jaxtyping import Int, Int64, Num
 from torch import Tensor
 
 from geoloc._version import __version__
-from geoloc.errors import ConfigError
+from geoloc.errors import ConfigError, DataError
 from geoloc.geostatistics.accumulator import AUTO, Engine, VariogramAccumulator
 from geoloc.geostatistics.dissimilarity import Dissimilarity, ValueBins
 from geoloc.geostatistics.estimators import check_estimator
@@ -33,9 +33,9 @@ def estimate_variogram(  # noqa: PLR0913 - ten independent choices of the user's
     bins: LagBins,
     dissimilarity: Dissimilarity | None = None,
     estimator: Estimator = "matheron",
-    pairs: Literal["all"] | int = "all",
+    pairs: Literal["all"] | int | np.integer[Any] = "all",
     metric: Metric = "great_circle",
-    groups: int | Int[np.ndarray, " label"] = DEFAULT_GROUPS,
+    groups: int | np.integer[Any] | Int[np.ndarray, " label"] = DEFAULT_GROUPS,
     device: torch.device | str | None = None,
     generator: torch.Generator | None = None,
     engine: Engine = AUTO,
@@ -67,7 +67,7 @@ def estimate_variogram(  # noqa: PLR0913 - ten independent choices of the user's
     """
     kind = dissimilarity or ("squared" if values.ndim == 1 else "cosine")
     check_estimator(estimator, kind)
-    sums, labels = prepare(
+    sums, labels = accumulator_for(
         latlon_deg,
         values,
         bins=bins,
@@ -81,7 +81,7 @@ def estimate_variogram(  # noqa: PLR0913 - ten independent choices of the user's
     median = None
     if estimator == "median" and pairs == "all" and sums.pair_count <= MOST_EXACT:
         median = sums.exact_medians(latlon_deg, values, engine=engine)
-    told, dim = _provenance(sums, values) | {"pairs": pairs}, _feature_dim(values)
+    told, dim = _provenance(sums, values, pairs), _feature_dim(values)
     return summarize(sums, estimator=estimator, feature_dim=dim, median=median, provenance=told)
 
 
@@ -89,24 +89,27 @@ def _feature_dim(values: Values) -> int:
     return 1 if values.ndim == 1 else int(values.shape[1])
 
 
-def _provenance(accumulator: VariogramAccumulator, values: Values) -> dict[str, Any]:
+def _provenance(
+    accumulator: VariogramAccumulator, values: Values, pairs: str | int | np.integer[Any]
+) -> dict[str, Any]:
     return {
         "geoloc": __version__,
         "samples": len(values),
         "feature_dim": _feature_dim(values),
+        "pairs": pairs if isinstance(pairs, str) else int(pairs),
         "pairs_seen": accumulator.pair_count,
         "groups": accumulator.group_count,
     }
 
 
-def prepare(
+def accumulator_for(
     latlon_deg: Num[np.ndarray, "n ..."] | Num[Tensor, "n ..."],
     values: Values,
     *,
     bins: LagBins,
     dissimilarity: Dissimilarity,
     metric: Metric = "great_circle",
-    groups: int | Int[np.ndarray, " label"] = DEFAULT_GROUPS,
+    groups: int | np.integer[Any] | Int[np.ndarray, " label"] = DEFAULT_GROUPS,
     roots: bool = False,
     device: torch.device | str = "cpu",
 ) -> tuple[VariogramAccumulator, Int64[np.ndarray, " n"]]:
@@ -125,18 +128,20 @@ def prepare(
     Raises:
         ConfigError: a name is unknown, choices contradict one another, or there are no groups.
         CoordinateError: a place is not finite or out of range.
-        DataError: values are not finite, or there are not as many labels as samples.
+        DataError: there are not as many labels as samples, or values cannot be used.
     """
     features = Features(values, dissimilarity=dissimilarity, device=torch.device(device))
     n = len(features)
-    if isinstance(groups, int):
+    if isinstance(groups, int | np.integer):
         if groups < 1:
             raise ConfigError(f"there must be at least one group, not {groups}")
         position = Separation.of(bins, metric).positions(latlon_deg).cpu().numpy()
-        labels = spatial_groups(position, max(1, min(groups, n // _FEWEST_IN_GROUP)))
+        labels = spatial_groups(position, max(1, min(int(groups), n // _FEWEST_IN_GROUP)))
+    elif len(groups) != n:
+        raise DataError(f"{len(groups)} groups for {n} samples")
     else:
         _, labels = np.unique(groups, return_inverse=True)
-    typical = features.variance if dissimilarity != "absolute" else features.variance**0.5
+    typical = features.typical if dissimilarity != "absolute" else features.typical**0.5
     accumulator = VariogramAccumulator(
         bins,
         dissimilarity=dissimilarity,

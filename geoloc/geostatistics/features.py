@@ -17,6 +17,7 @@ Precision: TypeAlias = Literal["auto", "float64", "float32", "bfloat16"]
 Values: TypeAlias = "np.ndarray | Tensor"
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 _SURVEYED = 1 << 16
+_COMPARED = 1 << 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,7 +57,9 @@ class Features:
             dtype. Read row by row where asked, never copied whole.
         dissimilarity: what blocks are made ready for.
         device: where blocks shall be.
-        precision: of the products; ``auto`` is float64 for float64 values and else float32.
+        precision: of the products; ``auto`` is float64 for float64 values, for ``absolute`` (whose
+            square root would show what float32 rounds) and for values that squared leave its range,
+            and else float32, in which half squares are right to 1e-7 of the variance.
             ``bfloat16`` rounds the values first; half the squared lengths are those of the rounded
             rows, so that near duplicates stay near. Scalars are never rounded.
 
@@ -81,16 +84,17 @@ class Features:
         self._device = device
         self._cosine = dissimilarity == "cosine"
         self._check()
-        double = str(values.dtype).endswith("float64")
+        self.center: Tensor | float = 0.0
+        self.typical = 1.0
+        if not self._cosine:
+            self._survey()
+        double = str(values.dtype).endswith("float64") or dissimilarity == "absolute"
+        double = double or not 1e-20 < self.typical < 1e20
         if precision == "bfloat16" and self.feature_dim == 1:
             precision = "float32"
         self.dtype = _DTYPES[
             ("float64" if double else "float32") if precision == "auto" else precision
         ]
-        self.center: Tensor | float = 0.0
-        self.variance = 1.0
-        if not self._cosine:
-            self._survey()
 
     def __len__(self) -> int:
         return int(self._values.shape[0])
@@ -110,8 +114,7 @@ class Features:
         value = self._read(index)
         wide = torch.float64 if self.dtype == torch.float64 else torch.float32
         if self._cosine:
-            value = value.to(wide)
-            value.div_(torch.linalg.vector_norm(value, dim=1, keepdim=True))
+            value = _unit_rows(value.to(wide))
         else:
             value = value.to(torch.float64).sub_(self.center).to(wide)
         value = value.to(self.dtype)
@@ -147,21 +150,32 @@ class Features:
             raise DataError('scalars have no cosine: use dissimilarity="squared"')
 
     def _survey(self) -> None:
-        """Centre and total variance, from evenly spaced rows where there are very many."""
-        step = max(1, len(self) // _SURVEYED)
-        index = torch.arange(0, len(self), step)
+        """Centre, and the median half square of some pairs, from evenly spaced rows.
+
+        The median, because one outlier makes a variance whatever it likes.
+        """
+        index = torch.arange(0, len(self), max(1, len(self) // _SURVEYED))
         total = torch.zeros(self.feature_dim, dtype=torch.float64, device=self._device)
-        squares = torch.zeros((), dtype=torch.float64, device=self._device)
         first = self._read(index[:1]).to(torch.float64)
         for part in index.split(4096):
-            rows = self._read(part).to(torch.float64) - first
-            total += rows.sum(dim=0)
-            squares += rows.square().sum()
-        mean = total / len(index)
-        self.center = first[0] + mean
-        self.variance = float(squares / len(index) - mean.square().sum())
+            total += (self._read(part).to(torch.float64) - first).sum(dim=0)
+        self.center = first[0] + total / len(index)
         if not bool(torch.isfinite(self.center).all()):
             finite = torch.isfinite(self._read(index).double()).all(dim=1)
             bad = torch.nonzero(~finite)
             row = int(index[int(bad[0])]) if len(bad) else 0
             raise DataError(f"a value of sample {row} is not finite")
+        rows = self._read(index[:: max(1, len(index) // _COMPARED)]).to(torch.float64)
+        squares = torch.cat([(rows - rows.roll(by, 0)).square().sum(1) / 2 for by in (1, 7, 31)])
+        different = squares[squares > 0]
+        self.typical = float(different.median()) if len(different) else 1.0
+
+
+def _unit_rows(value: Float[Tensor, "n feature"]) -> Float[Tensor, "n feature"]:
+    """Rows of length one, changed in place; what float32 cannot square is measured in float64."""
+    norm = torch.linalg.vector_norm(value, dim=1, keepdim=True)
+    if bool(((norm > 1e-15) & (norm < 1e15)).all()):
+        return value.div_(norm)
+    wide = value.to(torch.float64)
+    wide = wide / wide.abs().amax(dim=1, keepdim=True)
+    return (wide / torch.linalg.vector_norm(wide, dim=1, keepdim=True)).to(value.dtype)

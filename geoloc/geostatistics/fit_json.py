@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +27,19 @@ def fit_to_json(fit: Any) -> dict[str, Any]:
     names = [each.name for each in dataclasses.fields(fit)]
     content = {name: _plain(getattr(fit, name)) for name in names}
     return {"kind": type(fit).__name__, "schema_version": SCHEMA_VERSION, **content}
+
+
+@contextmanager
+def damage_told(kind: str) -> Generator[None]:
+    """Whatever goes wrong inside is told as damage of a file.
+
+    Raises:
+        DataError: something went wrong.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"the {kind} is damaged: {error}") from error
 
 
 def fields_from_json(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,12 +61,12 @@ def fit_variogram(
 
     Raises:
         ConfigError: the model, its shape, the weights or the lag metric are impossible.
-        DataError: no bin lies within `max_lag`.
+        DataError: no bin lies within `max_lag`, or a semivariance is negative.
 
     Source: N. Cressie, Mathematical Geology 17, 1985, pp. 563-586 (the default weights).
     """
     limit = default_max_lag(variogram) if max_lag is None else float(max_lag)
-    used = fitted_bins(variogram, max_lag=limit, min_pairs=min_pairs)
+    used = fitted_bins(variogram, max_lag=limit, min_pairs=min_pairs, weights=weights)
     metric = _lag_metric(variogram, lag_metric)
     fit_to = functools.partial(fit_rows, variogram, used, weights=weights, lag_metric=metric)
     rows = variogram.semivariance[None]

@@ -25,6 +25,6 @@ def apply_to_lags(function: Callable[[Tensor], Tensor], lag: LagT) -> LagT:
         return function(widen(lag).clamp(min=0)).to(given)
     if isinstance(lag, np.ndarray):
         dtype = lag.dtype if np.issubdtype(lag.dtype, np.floating) else np.dtype(np.float64)
-        wide = torch.from_numpy(np.ascontiguousarray(lag, dtype=np.float64))
-        return function(wide.clamp(min=0)).numpy().astype(dtype, copy=False)
+        wide = torch.from_numpy(np.array(lag, dtype=np.float64))
+        return np.asarray(function(wide.clamp(min=0)).numpy().astype(dtype, copy=False))
     return float(function(torch.tensor(max(float(lag), 0.0), dtype=torch.float64)))

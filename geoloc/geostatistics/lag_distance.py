@@ -9,16 +9,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from geoloc.geodesy.distance import EARTH_RADIUS_KM
-from geoloc.geostatistics.lags import METRES_IN, LagUnit
+from geoloc.geostatistics.lags import LagUnit
+from geoloc.geostatistics.separation import sphere_radius
 
 LagMetric: TypeAlias = Literal["chord", "great_circle", "euclidean"]
 """What models take for lag: chords or great circles on the Earth, or lags as they are."""
-
-
-def earth_radius(unit: LagUnit) -> float:
-    """The radius of the Earth in km or m."""
-    return EARTH_RADIUS_KM * 1000.0 / METRES_IN[unit]
 
 
 def model_lag(
@@ -30,7 +25,7 @@ def model_lag(
     """
     if lag_metric == "euclidean":
         return lag
-    radius = earth_radius(unit)
+    radius = sphere_radius(unit)
     lag = lag.clamp(max=math.pi * radius)
     return 2 * radius * torch.sin(lag / (2 * radius)) if lag_metric == "chord" else lag
 
@@ -39,7 +34,7 @@ def greatest_model_lag(lag_metric: LagMetric, unit: LagUnit) -> float:
     """The lag of antipodes, as a model takes it; infinite off the Earth."""
     if lag_metric == "euclidean":
         return math.inf
-    return earth_radius(unit) * (2 if lag_metric == "chord" else math.pi)
+    return sphere_radius(unit) * (2 if lag_metric == "chord" else math.pi)
 
 
 def great_circle_of(model_lag: float, lag_metric: LagMetric, unit: LagUnit) -> float:
@@ -48,5 +43,5 @@ def great_circle_of(model_lag: float, lag_metric: LagMetric, unit: LagUnit) -> f
         return math.inf
     if lag_metric != "chord":
         return model_lag
-    radius = earth_radius(unit)
+    radius = sphere_radius(unit)
     return 2 * radius * math.asin(model_lag / (2 * radius))

@@ -14,7 +14,7 @@ from geoloc.geostatistics.sums import PairSums
 from geoloc.geostatistics.tiles_torch import half_squares, squared_separations
 
 MOST_EXACT = 1 << 24
-"""Pairs that may be held for exact medians: some 200 MB."""
+"""Pairs that may be held for exact medians: some 500 MB."""
 
 
 class PairCollector:
@@ -41,7 +41,7 @@ class PairCollector:
         value = of_half_square(half_squares(a, b), self._kind.dissimilarity).to(torch.float64)
         once = torch.ones_like(slot, dtype=torch.bool)
         once = once.triu_(diagonal=1) if same else once
-        self._slots.append(slot[once].to(torch.int16).cpu())
+        self._slots.append(slot[once].to(torch.int32).cpu())
         self._values.append(value[once].cpu())
 
     def finish(self) -> None:

@@ -26,6 +26,7 @@ _TILE_SHARE = 0.9
 _TILES = ((1 << 22, 128), (1 << 26, 256))
 """Rows of a tile up to so many pairs: small tiles touch more samples, large ones take less time."""
 _LARGE_TILE = 512
+_FEWEST_TILES = 8
 _PILOT_PAIRS = 1 << 18
 _PILOT_ANCHORS = 256
 _SHORT = 0.5
@@ -33,6 +34,7 @@ _SHORT = 0.5
 _LISTED = 1 << 22
 _SURPLUS = 10.0
 """Pairs to list for each one wanted, so that those taken come from many anchors."""
+_FEWEST_ANCHORS = 2000
 _GATHERED = 1 << 14
 
 
@@ -123,7 +125,7 @@ class PairSampler:
     def _add_tiles(self, pairs: int, tiles: Tiles, progress: Progress | None, total: int) -> int:
         n = len(self._position)
         size = next((rows for most, rows in _TILES if pairs <= most), _LARGE_TILE)
-        size = max(1, min(size, n // 2))
+        size = max(1, min(size, n // 2, int((pairs / _FEWEST_TILES) ** 0.5)))
         done = 0
         while done < pairs:
             drawn = _distinct(n, 2 * size, self._generator)
@@ -153,7 +155,10 @@ class PairSampler:
         found = np.bincount(self._around(tree, pilot, radius).slot, minlength=wanted[-1] + 1)
         rate = found[wanted].min() / len(pilot)
         needed = affordable if rate == 0 else int(_SURPLUS * share / rate) + 1
-        anchors = order[: max(1, min(n, needed, affordable))]
+        anchors = order[: max(1, min(n, max(needed, _FEWEST_ANCHORS), affordable))]
+        if len(anchors) < min(n, _FEWEST_ANCHORS):
+            # the pairs of few anchors are worth less than the fewer pairs of many tiles
+            return PairList(one=order[:0], other=order[:0], slot=order[:0])
         rank = np.full(n, n, dtype=np.int64)
         rank[anchors] = np.arange(len(anchors))
         listed = self._around(tree, anchors, radius)

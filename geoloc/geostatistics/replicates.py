@@ -70,7 +70,8 @@ def bootstrap_intervals(
     intervals: dict[str, tuple[float, float]] = {}
     for name, value in _refitted(variogram, fit, curves).items():
         # nearest ranks: a range that is never reached is infinite, and stays so
-        low, high = np.quantile(value.numpy(), INTERVAL_LEVELS, method="nearest")
+        known = value[~value.isnan()].numpy()
+        low, high = np.quantile(known, INTERVAL_LEVELS, method="nearest")
         intervals[name] = (float(low), float(high))
     return intervals
 
@@ -79,7 +80,7 @@ def _refitted(
     variogram: Variogram, fit: VariogramFit, curves: Float64[np.ndarray, "replicate class"]
 ) -> dict[str, Float64[Tensor, " replicate"]]:
     """Every parameter of fits to other curves of the same variogram, as the fit was made."""
-    used = fitted_bins(variogram, max_lag=fit.max_lag, min_pairs=fit.min_pairs)
+    used = fitted_bins(variogram, max_lag=fit.max_lag, min_pairs=fit.min_pairs, weights=fit.weights)
     if not np.array_equal(variogram.lag[used], fit.lag):
         raise ConfigError("the fit is of another variogram")
     fits = fit_rows(
@@ -110,7 +111,9 @@ def _refitted(
         values |= {"scale": scale, "effective_range": torch.tensor(plain, dtype=torch.float64)}
         if fit.shape is not None:
             values["shape"] = fits.shape.take_along_dim(longest, -1)[:, 0]
-    return values
+    # a curve without any of the bins has no parameters
+    empty = torch.from_numpy(~np.isfinite(curves[:, used]).any(axis=1))
+    return {name: torch.where(empty, torch.nan, value) for name, value in values.items()}
 
 
 def _jackknife(value: Float64[Tensor, " group"]) -> float:

@@ -65,11 +65,15 @@ def gaussian_field(
     lag = torch.where(squared <= separation.coincident(), 0.0, lag)
     matrix = covariance(lag).to(torch.float64)
     sill = float(covariance(torch.zeros(1, dtype=torch.float64)))
-    factor, info = torch.linalg.cholesky_ex(matrix + sill * _ROUNDING * torch.eye(n))
+    if sill == 0.0:
+        return torch.zeros((fields, n, features), dtype=torch.float64)
+    # of unit sill, so that neither tiny nor huge ones leave the range of float64
+    matrix = matrix / sill + _ROUNDING * torch.eye(n, dtype=torch.float64)
+    factor, info = torch.linalg.cholesky_ex(matrix)
     if int(info):
         raise ConfigError(
             "this is no covariance at these places: with great circles for lags only some models "
             "are valid, with chords all of them"
         )
     noise = torch.randn((fields, n, features), generator=generator, dtype=torch.float64)
-    return factor @ noise / features**0.5
+    return factor @ noise * (sill / features) ** 0.5

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float64, Int32
 from torch import Tensor
 
+from geoloc.errors import ConfigError
 from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.separation import Separation
 
@@ -45,7 +46,11 @@ class SlotTable:
 
     @classmethod
     def of(cls, bins: LagBins, separation: Separation) -> SlotTable:
-        """The table of these bins: some 30 cells a factor of two between first and last edge."""
+        """The table of these bins: some 30 cells a factor of two between first and last edge.
+
+        Raises:
+            ConfigError: the last edge is shorter than a micrometre on the Earth.
+        """
         # below any positive float64 where only zero itself is coincident
         coincident = max(separation.coincident(), 2.0**-1000)
         threshold = np.concatenate(
@@ -55,6 +60,8 @@ class SlotTable:
         shift = _MANTISSA_BITS - _KEPT_BITS
         # smaller values than any edge share the first cell, so the table stays small
         edge = threshold[1:-1][threshold[1:-1] > coincident]
+        if not len(edge):
+            raise ConfigError(f"lags up to {bins.edges[-1]:g} {bins.unit} are all of one place")
         cells = edge.view(np.int64) >> shift
         first_cell = int(cells.min())
         numbers = np.arange(first_cell, int(cells.max()) + 2, dtype=np.int64)

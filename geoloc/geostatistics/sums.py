@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -36,7 +38,7 @@ class PairSums:
         dissimilarity: see `Dissimilarity`.
         metric: ``great_circle`` or ``euclidean``.
         group_count: spatial groups that samples are told apart by; 1 for none.
-        value_bins: classes of the histogram; those for cosines by default.
+        value_bins: classes of the histogram; by default of scale 1 (see `ValueBins`).
         roots: whether fourth roots are summed too, which the estimator ``cressie`` needs and which
             cost some 6 % of the time.
         device: where the sums live.
@@ -136,16 +138,23 @@ class PairSums:
         return both
 
     def all_reduce(self, group: Any = None) -> None:
-        """Make the sums of every rank those of all ranks together (torch.distributed)."""
+        """Make the sums of every rank those of all ranks together (torch.distributed).
+
+        Raises:
+            MismatchError: the ranks' sums are not of one kind (on every rank).
+        """
+        number = int.from_bytes(hashlib.sha256(self._kind_text().encode()).digest()[:7], "big")
+        ends = torch.tensor([number, -number], dtype=torch.int64, device=self.device)
+        torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX, group=group)
+        if int(ends[0]) != number or int(ends[1]) != -number:
+            raise MismatchError("the variograms of the ranks do not add up: they differ in kind")
         for sums in (self.moments, self.histogram):
             torch.distributed.all_reduce(sums, group=group)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The sums, and the kind in numbers, for a checkpoint."""
+        """The sums, and the kind as text in bytes, for a checkpoint."""
         return {
-            "edges": torch.tensor(self.bins.edges, dtype=torch.float64),
-            "value_scale": torch.tensor(self.value_bins.scale, dtype=torch.float64),
-            "roots": torch.tensor(self.roots),
+            "kind": torch.tensor(list(self._kind_text().encode()), dtype=torch.uint8),
             "moments": self.moments.clone(),
             "histogram": self.histogram.clone(),
         }
@@ -156,15 +165,17 @@ class PairSums:
         Raises:
             CheckpointError: the state is of an accumulator of another kind.
         """
-        own = self.state_dict()
-        for name, mine in own.items():
+        for name, mine in self.state_dict().items():
             theirs = state.get(name)
             if theirs is None or theirs.shape != mine.shape:
                 raise CheckpointError(f"the saved variogram has other {name}")
-            if name in {"edges", "value_scale", "roots"} and not torch.equal(theirs.cpu(), mine):
-                raise CheckpointError(f"the saved variogram has other {name}")
+            if name == "kind" and not torch.equal(theirs.cpu(), mine):
+                raise CheckpointError(f"the saved variogram is of another kind: {_text(theirs)}")
         self.moments.copy_(state["moments"])
         self.histogram.copy_(state["histogram"])
+
+    def _kind_text(self) -> str:
+        return json.dumps(self.kind())
 
     def by_group(self) -> Float64[np.ndarray, "group group slot moment"]:
         """The sums on the CPU by group and other group: symmetric."""
@@ -177,10 +188,10 @@ class PairSums:
         """The sums over all groups."""
         return self.moments.sum(dim=(0, 1)).cpu().numpy()
 
-    def without_group(self) -> Float64[np.ndarray, "group slot moment"]:
-        """The sums over the pairs that do not touch a group, for each group in turn."""
-        return self.total() - self.by_group().sum(axis=1)
-
     def occupied(self) -> Int64[np.ndarray, " class"]:
         """Numbers of the lag classes that hold pairs."""
         return np.flatnonzero(self.total()[FIRST : FIRST + len(self.bins), COUNT] > 0)
+
+
+def _text(kind: Tensor) -> str:
+    return bytes(kind.cpu().tolist()).decode(errors="replace")

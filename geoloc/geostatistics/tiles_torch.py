@@ -23,12 +23,16 @@ def half_squares(a: Block, b: Block) -> Float[Tensor, "a b"]:
 
 
 def products(a: Float[Tensor, "a feature"], b: Float[Tensor, "b feature"]) -> Float[Tensor, "a b"]:
-    """Inner products of rows, in float32 for bfloat16 rows: a rounded product would lose pairs."""
-    if a.dtype != torch.bfloat16:
-        return a @ b.T
-    if a.is_cuda:
-        return torch.mm(a, b.T, out_dtype=torch.float32)
-    return a.float() @ b.float().T
+    """Inner products of rows, in float32 for bfloat16 rows: a rounded product would lose pairs.
+
+    Autocast, under which a network may be training, has no say here.
+    """
+    with torch.autocast(a.device.type, enabled=False):
+        if a.dtype != torch.bfloat16:
+            return a @ b.T
+        if a.is_cuda:
+            return torch.mm(a, b.T, out_dtype=torch.float32)
+        return a.float() @ b.float().T
 
 
 def squared_separations(a: Block, b: Block) -> Float64[Tensor, "a b"]:

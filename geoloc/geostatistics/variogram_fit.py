@@ -16,12 +16,13 @@ from torch import Tensor
 from geoloc.artifacts import read_json, write_json
 from geoloc.errors import ConfigError
 from geoloc.geostatistics.bin_weights import Weights
-from geoloc.geostatistics.effective_range import effective_model_lag
-from geoloc.geostatistics.fit_json import fields_from_json, fit_to_json
+from geoloc.geostatistics.effective_range import effective_model_lag, first_flat_lag
+from geoloc.geostatistics.fit_json import damage_told, fields_from_json, fit_to_json
 from geoloc.geostatistics.lag_arrays import LagT, apply_to_lags
-from geoloc.geostatistics.lag_distance import LagMetric, earth_radius, great_circle_of, model_lag
+from geoloc.geostatistics.lag_distance import LagMetric, great_circle_of, model_lag
 from geoloc.geostatistics.lags import LagUnit, Metric
 from geoloc.geostatistics.models import named_model
+from geoloc.geostatistics.separation import sphere_radius
 
 LOGARITHMIC = ("scale", "effective_range")
 """Parameters whose standard error is that of their logarithm."""
@@ -59,8 +60,7 @@ class VariogramFit:
 
     - ``no_structure``: the partial sill is 0, or a nugget alone explains the curve as well by AIC,
       or there are no more bins than parameters; ranges then mean nothing.
-    - ``range_beyond_data``: the effective range exceeds the greatest fitted lag, so that it and the
-      sill are guesses.
+    - ``range_beyond_data``: the effective range exceeds the greatest fitted lag: a guess.
     - ``range_below_data``: the effective range is below the least fitted lag.
     - ``nugget_at_zero``: the nugget was fitted, and no positive one is better than none.
     - ``shape_at_bound``: the shape was fitted, and stands at its least or greatest value.
@@ -149,11 +149,22 @@ class VariogramFit:
         """The lag at which the semivariance is 95 % of the sill, nugget included.
 
         A great circle for lags on the Earth, whatever the model takes; infinite where the antipode
-        is not far enough; 0 where the nugget alone makes 95 %.
+        is not far enough; 0 where the nugget alone makes 95 %. A larger nugget makes it shorter.
         """
+        return self._reach(self.nugget)
+
+    @property
+    def practical_range(self) -> float:
+        """The lag at which the structure has reached 95 % of the partial sill, nugget left out.
+
+        Three scales of an exponential model. Otherwise as `effective_range`.
+        """
+        return self._reach(0.0)
+
+    def _reach(self, nugget: float) -> float:
         reached = effective_model_lag(
             tuple(named_model(each.model) for each in self.structures),
-            nugget=torch.tensor([self.nugget], dtype=torch.float64),
+            nugget=torch.tensor([nugget], dtype=torch.float64),
             partial_sill=self._column([each.partial_sill for each in self.structures]),
             scale=self._column([each.scale for each in self.structures]),
             shape=self._column([each.shape or math.nan for each in self.structures]),
@@ -164,12 +175,12 @@ class VariogramFit:
     def valid(self) -> bool:
         """Whether the model is a covariance under its lag metric, as kriging asks.
 
-        Chords and Euclidean lags of up to three dimensions take every family. Great circles take
-        those that `Model.valid_on_great_circle` names; compact ones up to half the circumference.
+        Chords and Euclidean lags take every family, great circles those that
+        `Model.valid_on_great_circle` names, compact ones up to half the circumference.
         """
         if self.lag_metric != "great_circle":
             return True
-        half = math.pi * earth_radius(self.unit)
+        half = math.pi * sphere_radius(self.unit)
         return all(
             named_model(each.model).valid_on_great_circle(each.shape)
             and not (named_model(each.model).compact and each.scale > half)
@@ -180,8 +191,7 @@ class VariogramFit:
     def __call__(self, lag: LagT) -> LagT:
         """Expected semivariance at some lags, in their kind, dtype and device.
 
-        0 at lag 0, where a pair is one place twice, and never falling. Computed in float64. On a
-        device nothing is waited for.
+        0 at lag 0, never falling. Computed in float64; on a device nothing is waited for.
         """
         return apply_to_lags(self._semivariance, lag)
 
@@ -210,24 +220,12 @@ class VariogramFit:
         if slope is None and not on_earth:
             raise ConfigError("slope_range needs a slope where lags are not on the Earth")
         if slope is None:
-            slope = FLAT_SLOPE_RAD / earth_radius(self.unit)
+            slope = FLAT_SLOPE_RAD / sphere_radius(self.unit)
         if not self.structures:
             return 0.0
-        end = math.pi * earth_radius(self.unit) if on_earth else 1e3 * self.scale
+        end = math.pi * sphere_radius(self.unit) if on_earth else 1e3 * self.scale
         start = min(1e-4 * min(each.scale for each in self.structures), end / 2)
-        parts = (np.geomspace(start, end, 8001), np.linspace(0, end, 8001))
-        grid = np.unique(np.concatenate(parts))
-        growth = np.diff(self(grid[1:])) / np.diff(grid[1:])
-        middle = (grid[1:-1] + grid[2:]) / 2
-        steepest = int(growth.argmax())
-        if growth[steepest] < slope:
-            return 0.0
-        flat = np.flatnonzero(growth[steepest:] < slope)
-        if not len(flat):
-            return math.inf
-        after = steepest + int(flat[0])
-        pair = slice(after - 1, after + 1)
-        return float(np.interp(-slope, -growth[pair], middle[pair]))
+        return first_flat_lag(self, start, end, slope)
 
     def interval(self, name: str) -> tuple[float, float]:
         """The 95 % interval of a parameter, from its standard error by `fit_replicates`.
@@ -249,7 +247,7 @@ class VariogramFit:
         return value * math.exp(-width), value * math.exp(width)
 
     def to_json(self) -> dict[str, Any]:
-        """The fit as JSON can hold it (infinite numbers are null)."""
+        """The fit as JSON can hold it; infinite numbers are null."""
         return fit_to_json(self)
 
     @classmethod
@@ -259,9 +257,12 @@ class VariogramFit:
         Raises:
             DataError: the content is something else, or of another version.
         """
-        found = fields_from_json(cls, content)
-        structures = tuple(Structure(**each) for each in found.pop("structures"))
-        return cls(structures=structures, **found)
+        with damage_told("VariogramFit"):
+            found = fields_from_json(cls, content)
+            structures = tuple(Structure(**each) for each in found.pop("structures"))
+            fit = cls(structures=structures, **found)
+            math.isfinite(fit.effective_range + fit.sill)
+            return fit
 
     def save(self, path: Path) -> None:
         """Write the fit as one JSON file, whole or not at all."""

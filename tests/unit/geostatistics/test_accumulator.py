@@ -1,5 +1,8 @@
 """Sums add up: any split in any order, streams, ranks, checkpoints."""
 
+import socket
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -84,11 +87,19 @@ def test_a_checkpoint_goes_on_exactly(clustered_places):
         VariogramAccumulator(KM, group_count=4),
         VariogramAccumulator(LagBins.even(5, 9.0), group_count=5),
         VariogramAccumulator(KM, group_count=5, value_bins=ValueBins(scale=2.0)),
+        VariogramAccumulator(KM, group_count=5, dissimilarity="squared"),
+        VariogramAccumulator(LagBins(edges=KM.edges, unit="m"), group_count=5),
     ):
         with pytest.raises(CheckpointError):
             other.load_state_dict(first.state_dict())
     with pytest.raises(CheckpointError):
         again.load_state_dict({})
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _rank(rank, port, folder, places, values, group):
@@ -110,11 +121,7 @@ def _rank(rank, port, folder, places, values, group):
 
 
 def test_two_ranks_equal_one(clustered_places, tmp_path):
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     places, values, group = samples(clustered_places)
     mp.spawn(_rank, args=(port, str(tmp_path), places, values, group), nprocs=2)
     states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
@@ -124,6 +131,33 @@ def test_two_ranks_equal_one(clustered_places, tmp_path):
     both = whole.empty_like()
     both.load_state_dict(states[0])
     close(both, whole)
+
+
+def _different_ranks(rank, port, folder):
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    sums = VariogramAccumulator(KM, value_bins=ValueBins(scale=2.0**rank))
+    try:
+        sums.all_reduce()
+    except MismatchError as error:
+        Path(folder, str(rank)).write_text(str(error))
+    dist.destroy_process_group()
+
+
+def test_ranks_of_different_kinds_are_told(tmp_path):
+    mp.spawn(_different_ranks, args=(free_port(), str(tmp_path)), nprocs=2)
+    for rank in range(2):
+        assert "differ in kind" in (tmp_path / str(rank)).read_text()
+
+
+def test_a_broken_row_far_down_leaves_the_sums_as_they_were(monkeypatch):
+    monkeypatch.setattr("geoloc.geostatistics.all_pairs._ROW_BYTES", {"cpu": 1})
+    values = np.random.default_rng(0).normal(size=(2500, 4))
+    values[2400, 1] = np.nan
+    places = np.random.default_rng(1).uniform(-60, 60, size=(2500, 2))
+    sums = VariogramAccumulator(KM)
+    with pytest.raises(DataError, match="2400"):
+        sums.add(places, values, engine=Engine(backend="torch"))
+    assert sums.pair_count == 0
 
 
 @pytest.mark.parametrize(("backend", "count"), [("numba", 20_400), ("torch", 4000)])

@@ -34,6 +34,20 @@ def test_bearings_in_the_plane():
     assert found.tolist() == pytest.approx([0, 45, 90, 135, 0])
 
 
+def test_bearings_between_two_sectors_go_round():
+    # the diagonals of a grid lie exactly between north-south and east-west: one goes to each
+    side = np.arange(12.0)
+    places = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    north, east = directional_variograms(
+        places,
+        np.arange(144.0),
+        bins=LagBins(edges=(0.0, 1.5, 4.0), unit="pixel"),
+        metric="euclidean",
+        sectors=2,
+    )
+    np.testing.assert_array_equal(north.pair_count, east.pair_count)
+
+
 def test_sectors_share_out_all_pairs_and_see_the_stripes():
     # a field that varies from west to east only
     places = np.random.default_rng(1).uniform(0, 100, size=(600, 2))

@@ -85,6 +85,11 @@ def test_labels_for_groups(samples):
     assert alone.replicate is None
     assert np.isnan(alone.standard_error).all()
     np.testing.assert_allclose(found.semivariance, alone.semivariance, rtol=1e-12)
+    numbered = estimate_variogram(
+        places, values, bins=KM, groups=np.int64(7), pairs=np.int64(10**6)
+    )
+    assert numbered.replicate.shape[0] == 7
+    assert numbered.provenance["pairs"] == 10**6
     # groups of fewer than four samples are not made
     few = estimate_variogram(places[:18], values[:18], bins=LagBins.even(1, 20_016.0))
     assert few.replicate.shape[0] == 4
@@ -122,6 +127,26 @@ def test_robust_estimators_agree_on_clean_vectors():
     # the variance of 64 independent components is 64; with constants for one dimension 2.2 times
     for curve in curves:
         np.testing.assert_allclose(curve, 64.0, rtol=0.03)
+
+
+def test_one_outlier_does_not_blind_the_histogram(monkeypatch):
+    monkeypatch.setattr("geoloc.geostatistics.estimate.MOST_EXACT", 10)
+    generator = np.random.default_rng(4)
+    places = generator.uniform(0, 30, size=(1200, 2))
+    scalars, vectors = generator.normal(size=1200), generator.normal(size=(1200, 64)) / 8
+    scalars[0], vectors[0] = 1e6, vectors[0] * 1e6
+    bins = LagBins.even(2, 30.0, unit="pixel")
+    for values in (scalars, vectors):
+        found = estimate_variogram(
+            places,
+            values,
+            bins=bins,
+            metric="euclidean",
+            dissimilarity="squared",
+            estimator="median",
+        )
+        np.testing.assert_allclose(found.semivariance, 1.0, rtol=0.1)
+        assert (found.quantile[:, 3] < 2.0).all()
 
 
 def test_jackknife_of_groups():
@@ -162,6 +187,10 @@ def test_what_cannot_be_is_refused(samples):
         estimate_variogram(places[:299], values, bins=KM, groups=1)
     with pytest.raises(DataError, match="none of 0 pairs"):
         estimate_variogram(places[:1], values[:1], bins=KM)
+    with pytest.raises(DataError, match="5 groups for 300"):
+        estimate_variogram(places, values, bins=KM, groups=np.arange(5))
+    with pytest.raises(ConfigError, match="one place"):
+        estimate_variogram(places, values, bins=LagBins(edges=(0.0, 1e-10)))
     with pytest.raises(ConfigError, match="manhattan"):
         check_dissimilarity("manhattan")
 
@@ -197,7 +226,8 @@ def test_value_classes_hold_their_values(values, scale):
 
 def test_value_classes():
     assert len(ValueBins()) == len(ValueBins().edges) - 1
-    assert ValueBins().edges[-1] == 256.0
+    assert ValueBins().edges[-1] == 2.0**36
+    assert ValueBins().edges[1] < 1.6e-8
     assert ValueBins.around(5.0).scale == 4.0
     assert ValueBins.around(0.0).scale == ValueBins.around(math.nan).scale == 1.0
     with pytest.raises(ConfigError, match="power of two"):

@@ -374,3 +374,26 @@ def test_models_without_a_covariance_are_flagged():
     assert chord.valid
     with pytest.raises(ConfigError, match="lag_metric"):
         fit_variogram(data, lag_metric="euclidean")
+
+
+@pytest.mark.parametrize("weights", ["n", "n/h2", "n/gamma2", "none"])
+def test_a_curve_of_zeros_has_no_structure(weights):
+    fit = fit_variogram(variogram(LAG, np.zeros_like(LAG)), weights=weights)
+    assert fit.sill == fit.effective_range == fit.practical_range == 0.0
+    assert "no_structure" in fit.flags
+    assert math.isfinite(fit.aic)
+
+
+def test_negative_curves_are_refused():
+    value = np.linspace(0.5, -0.2, len(LAG))
+    with pytest.raises(DataError, match="negative"):
+        fit_variogram(variogram(LAG, value))
+
+
+def test_the_practical_range_is_that_of_the_structure_alone():
+    for nugget in (0.0, 0.3, 0.9):
+        value = curve(LAG, nugget, ("exponential", 1.0, 300.0, None))
+        fit = fit_variogram(variogram(LAG, value), "exponential", lag_metric="great_circle")
+        assert fit.practical_range == pytest.approx(300.0 * math.log(20), rel=1e-3)
+        assert float(fit(fit.effective_range)) == pytest.approx(0.95 * fit.sill, rel=1e-9)
+        assert (fit.effective_range < fit.practical_range) == (nugget > 0)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 
 from geoloc.geodesy import sample_sphere
 from geoloc.geostatistics.accumulator import VariogramAccumulator
@@ -75,11 +76,13 @@ def test_every_near_pair_is_as_likely_as_any_other():
         sums = VariogramAccumulator(LagBins(edges=(0.0, 1.0, 20_016.0)), dissimilarity="squared")
         samples, position = sums.samples(places, np.arange(900.0), None)
         sampler = PairSampler(sums, samples, position, torch.Generator().manual_seed(seed))
-        from scipy.spatial import KDTree
-
         listed = sampler._neighbours(KDTree(position), [0], 90)
         assert len(listed.one) == 90
         np.add.at(seen, (listed.one, listed.other), 1)
+    # all anchors together list each pair once, from one of its two ends
+    everything = sampler._neighbours(KDTree(position), [0], 10**6)
+    ends = np.sort(np.stack([everything.one, everything.other]), axis=0)
+    assert len(np.unique(ends, axis=1).T) == len(everything.one) == 900
     counts = (seen + seen.T)[np.triu_indices(900, 1)]
     near = counts[counts > 0]
     # 900 near pairs, 5,400 draws: six each, as the Poisson law spreads them
@@ -117,6 +120,9 @@ def test_groups_reach_sampled_pairs(towns):
     group = np.random.default_rng(1).integers(0, 3, size=3000)
     sums = VariogramAccumulator(KM, group_count=3)
     sums.add(*towns, groups=group, pairs=90_000)
+    # a pair of groups is kept once, the lower number first
+    assert not sums.moments[1, 0].any()
+    assert not sums.moments[2, :2].any()
     by_group = sums.by_group()[..., COUNT].sum(axis=2)
     expected = np.outer(*(np.bincount(group),) * 2) / 3000**2
     np.testing.assert_allclose(by_group / sums.pair_count, expected * (2 - np.eye(3)), atol=0.02)

@@ -56,6 +56,15 @@ def test_the_variogram_of_vectors_is_the_one_asked_for(features):
     np.testing.assert_allclose(mean, expected, rtol=0.05)
 
 
+@pytest.mark.parametrize("sill", [0.0, 1e-60, 1e60])
+def test_sills_of_any_size(sill):
+    places = np.repeat(sample_sphere(20, generator=np.random.default_rng(0)), 2, axis=0)
+    field = gaussian_field(
+        places, exponential(0.0, sill, 500.0), generator=torch.Generator().manual_seed(0)
+    )
+    assert float(field.var()) == pytest.approx(sill, rel=0.6)
+
+
 def test_what_is_no_covariance_is_refused():
     places = sample_sphere(300, generator=np.random.default_rng(2))
     generator = torch.Generator()

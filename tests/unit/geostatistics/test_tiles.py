@@ -9,7 +9,7 @@ from geoloc.geostatistics.accumulator import Engine, VariogramAccumulator
 from geoloc.geostatistics.all_pairs import tiles_for
 from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.slots import COINCIDENT, FIRST
-from geoloc.geostatistics.sums import COUNT
+from geoloc.geostatistics.sums import COUNT, VALUE
 from geoloc.geostatistics.tiles_numba import NumbaTiles
 from geoloc.geostatistics.tiles_torch import TorchTiles
 
@@ -73,9 +73,8 @@ def test_sums_by_pairs_of_groups(naive, clustered_places, backend):
         expected, _ = naive(places[inside], values[inside], KM.edges, "squared")
         np.testing.assert_allclose(by_group[g, g], expected, atol=1e-9)
         without, _ = naive(places[~inside], values[~inside], KM.edges, "squared")
-        np.testing.assert_allclose(
-            sums.without_group()[g, FIRST : FIRST + len(KM)], without, atol=1e-8
-        )
+        left = sums.total()[FIRST : FIRST + len(KM)] - by_group[g].sum(axis=0)
+        np.testing.assert_allclose(left, without, atol=1e-8)
     np.testing.assert_array_equal(by_group[1, 3], by_group[3, 1])
 
 
@@ -132,6 +131,42 @@ def test_bfloat16_products_stay_near(clustered_places):
         sums.append(each.total()[FIRST : FIRST + len(KM)])
     mean = [each[:, 2] / each[:, 0] for each in sums]
     np.testing.assert_allclose(mean[1], mean[0], rtol=2e-3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_autocast_has_no_say(backend, clustered_places):
+    places = clustered_places(120)
+    generator = np.random.default_rng(11)
+    values = (generator.normal(size=256) + 0.01 * generator.normal(size=(120, 256))).astype("f4")
+    plain = accumulated(places, values, KM, backend=backend)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = accumulated(places, values, KM, backend=backend)
+    torch.testing.assert_close(inside.moments, plain.moments)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("size", [1e-30, 1e-22, 1e-12, 1e12, 1e20, 1e30])
+@pytest.mark.parametrize("dissimilarity", ["cosine", "squared", "absolute"])
+def test_values_of_any_size(backend, size, dissimilarity, clustered_places):
+    places = clustered_places(60)
+    values = np.random.default_rng(12).normal(size=(60, 3))
+    square = {"cosine": 1.0, "squared": size**2, "absolute": size}[dissimilarity]
+    expected = accumulated(places, values, KM, backend=backend, dissimilarity=dissimilarity)
+    scaled = (values * size).astype(np.float32)
+    found = accumulated(places, scaled, KM, backend=backend, dissimilarity=dissimilarity)
+    mean = [sums.total()[..., VALUE] for sums in (found, expected)]
+    np.testing.assert_allclose(mean[0], mean[1] * square, rtol=2e-5)
+
+
+def test_near_duplicates_by_half_their_distance():
+    generator = np.random.default_rng(13)
+    values = (generator.normal(size=256) + 1e-6 * generator.normal(size=(80, 256))).astype("f4")
+    places = np.stack([np.linspace(0, 40, 80), np.zeros(80)], axis=1)
+    bins = LagBins.even(1, 5000.0)
+    sums = accumulated(places, values, bins, backend="numba", dissimilarity="absolute").total()
+    difference = values[:, None].astype(np.float64) - values
+    expected = np.linalg.norm(difference, axis=2)[np.triu_indices(80, 1)].mean() / 2
+    assert sums[FIRST, VALUE] / sums[FIRST, COUNT] == pytest.approx(expected, rel=1e-4)
 
 
 def test_backends_by_name():

@@ -269,3 +269,21 @@ def test_a_model_sees_chords_no_longer_than_the_diameter():
     assert beyond[1] == beyond[2]
     assert model_lag(lag, "great_circle", "km").tolist() == pytest.approx([0, HALF, HALF])
     assert model_lag(lag, "euclidean", "km").tolist() == lag.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("structures", [1]),
+        ("structures", "x"),
+        ("lag", "many"),
+        ("standard_error", 3),
+        ("unit", "parsec"),
+    ],
+)
+def test_damaged_fits_are_told(name, value):
+    content = make(Structure(model="exponential", partial_sill=1.0, scale=9.0)).to_json()
+    if name == "unit":
+        content["metric"], content["lag_metric"] = "great_circle", "chord"
+    with pytest.raises(DataError, match="damaged"):
+        VariogramFit.from_json(content | {name: value})
