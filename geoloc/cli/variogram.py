@@ -48,6 +48,7 @@ def add_parser(commands: Commands) -> None:
         "--run", type=Path, dest="run_folder", metavar="RUN", help="whose model embeds shards"
     )
     parser.add_argument("--column", metavar="NAME", help="the number of a table")
+    parser.add_argument("--log", action="store_true", help="take its natural logarithm")
     parser.add_argument("--workers", type=int, help="decoding processes for shards")
     _add_lags(parser)
     _add_estimate(parser)
@@ -84,13 +85,18 @@ def _add_lags(parser: argparse.ArgumentParser) -> None:
     lags.add_argument(
         "--even", type=float, metavar="MAXIMUM", help="classes of one width from 0 to MAXIMUM"
     )
+    lags.add_argument("--edges", metavar="LAG,LAG,...", help="all edges, such as 0,100,200,400")
     lags.add_argument(
         "--metric",
         choices=("great_circle", "euclidean"),
         default="great_circle",
         help="euclidean: x and y (and z) in --unit instead of latitude and longitude",
     )
-    lags.add_argument("--unit", choices=("km", "m", "pixel", "day", "step"), default="km")
+    lags.add_argument(
+        "--unit",
+        choices=("km", "m", "pixel", "day", "step"),
+        help="of lags (default: km; in the plane it must be named)",
+    )
 
 
 def _add_estimate(parser: argparse.ArgumentParser) -> None:
@@ -130,13 +136,34 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     part.add_argument(
         "--lag-metric",
         choices=("chord", "great_circle"),
-        default="chord",
         help="what the model takes for lag on the sphere (default: chord)",
+    )
+    part.add_argument(
+        "--no-nugget", action="store_false", dest="nugget", help="fix the nugget to 0"
+    )
+    part.add_argument(
+        "--max-lag",
+        type=float,
+        metavar="LAG",
+        help="leave classes beyond out of the fit (default: a quarter of the Earth's "
+        "circumference; plane: none)",
+    )
+    part.add_argument(
+        "--min-pairs",
+        type=int,
+        default=30,
+        metavar="COUNT",
+        help="leave classes of fewer pairs out of the fit (default: 30)",
     )
 
 
 def _estimate(args: argparse.Namespace) -> int:
-    from geoloc.experiment.variogram_run import BinsRequest, VariogramRequest, run_variogram
+    from geoloc.experiment.variogram_run import (
+        BinsRequest,
+        FitRequest,
+        VariogramRequest,
+        run_variogram,
+    )
     from geoloc.experiment.variogram_source import SourceRequest
 
     if len(args.source) > 1:
@@ -147,6 +174,7 @@ def _estimate(args: argparse.Namespace) -> int:
         source=SourceRequest(
             source=args.source[0],
             column=args.column,
+            log=args.log,
             run_folder=args.run_folder,
             metric=args.metric,
             device=args.device,
@@ -155,14 +183,24 @@ def _estimate(args: argparse.Namespace) -> int:
         ),
         out=args.out,
         bins=BinsRequest(
-            count=args.bins, first=args.first, last=args.last, even=args.even, unit=args.unit
+            count=args.bins,
+            first=args.first,
+            last=args.last,
+            even=args.even,
+            edges=_edges(args.edges),
+            unit=args.unit,
         ),
         dissimilarity=args.dissimilarity,
         estimator=args.estimator,
         pairs=_pairs(args.pairs),
-        models=tuple(args.model or ("stable",)),
-        weights=args.weights,
-        lag_metric=args.lag_metric,
+        fit=FitRequest(
+            models=tuple(args.model or ("stable",)),
+            weights=args.weights,
+            lag_metric=args.lag_metric,
+            nugget=args.nugget,
+            max_lag=args.max_lag,
+            min_pairs=args.min_pairs,
+        ),
         groups=args.groups,
         device=args.device,
         seed=args.seed,
@@ -202,6 +240,20 @@ def _pairs(text: str | None) -> Literal["all"] | int | None:
     except (ValueError, OverflowError):
         pass
     raise ConfigError(f"--pairs {text}: all, or a whole number of pairs, such as 50000000 or 5e7")
+
+
+def _edges(text: str | None) -> tuple[float, ...] | None:
+    """Lags between commas.
+
+    Raises:
+        ConfigError: one of them is no number.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--edges {text}: lags between commas, such as 0,100,200,400") from None
 
 
 def _json(tree: object) -> str:

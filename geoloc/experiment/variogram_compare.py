@@ -17,9 +17,9 @@ from geoloc.geostatistics.summary import jackknife_error
 from geoloc.geostatistics.variogram import Variogram
 from geoloc.geostatistics.variogram_fit import VariogramFit
 from geoloc.viz import draw_variogram_comparison
-from geoloc.viz.variogram_words import PARAMETERS, fit_name, number, parameter_words
+from geoloc.viz.variogram_words import fit_name, number, parameter_words
 
-_MUST_AGREE = ("unit", "metric", "dissimilarity")
+_MUST_AGREE = ("unit", "metric", "dissimilarity", "estimator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +57,8 @@ def difference_of(one: Variogram, other: Variogram) -> VariogramDifference | Non
     moves both curves alike does not blur their difference.
 
     Raises:
-        MismatchError: they differ in the unit of lags, in metric, or in dissimilarity.
+        MismatchError: they differ in the unit of lags, in metric, in dissimilarity, in estimator,
+            or (unless they are of cosines) in the length of the features.
     """
     for name in _MUST_AGREE:
         mine, theirs = getattr(one, name), getattr(other, name)
@@ -65,6 +66,12 @@ def difference_of(one: Variogram, other: Variogram) -> VariogramDifference | Non
             raise MismatchError(
                 f"these variograms do not compare: {name} {mine} and {name} {theirs}"
             )
+    lengths = [each.provenance.get("feature_dim") for each in (one, other)]
+    if one.dissimilarity != "cosine" and None not in lengths and lengths[0] != lengths[1]:
+        raise MismatchError(
+            f"these variograms do not compare: features of length {lengths[0]} and {lengths[1]}, "
+            "whose differences add up over the length (cosines would compare)"
+        )
     if one.bins != other.bins:
         return None
     common, at, to = np.intersect1d(one.bin, other.bin, return_indices=True)
@@ -121,11 +128,30 @@ class Comparison:
     difference: VariogramDifference | None
     picture: Path | None
 
+    @property
+    def notes(self) -> list[str]:
+        """What is not the same about the two: source, column, logarithm."""
+        about = [part.variogram.provenance for part in self._both()]
+        told = [
+            {
+                "sources": each.get("source") or "none",
+                "columns": each.get("column") or "none",
+                "logarithms": "taken" if each.get("log") else "not taken",
+            }
+            for each in about
+        ]
+        return [
+            f"{what} differ: {mine} and {told[1][what]}"
+            for what, mine in told[0].items()
+            if mine != told[1][what]
+        ]
+
     def to_text(self) -> str:
         """Tables of classes and of parameters."""
         lines = [f"A = {self.one.name}", f"B = {self.other.name}", ""]
         lines += self._classes()
         lines += ["", *self._parameters()]
+        lines += [f"note: {words}" for words in self.notes]
         if self.picture is not None:
             lines.append(f"\nwritten: {self.picture}")
         return "\n".join(lines)
@@ -143,6 +169,7 @@ class Comparison:
             if difference is None
             else {name: _nullable(getattr(difference, name)) for name in columns},
             "fits": [None if part.fit is None else part.fit.to_json() for part in self._both()],
+            "notes": self.notes,
             "picture": None if self.picture is None else str(self.picture),
         }
 
@@ -173,7 +200,9 @@ class Comparison:
         rows: list[tuple[str, ...]] = [("", "A", "B")]
         rows.append(("model", *("-" if fit is None else fit_name(fit) for fit in fits)))
         told = [{} if fit is None else _values(fit) for fit in fits]
-        for title in PARAMETERS.values():
+        titles = dict.fromkeys(title for values in told for title in values)
+        # the parts of a sum, which are numbered, come last
+        for title in sorted(titles, key=lambda title: title[2:3].isdigit()):
             rows.append((title, *(values.get(title, "-") for values in told)))
         rows.append(("R2", *("-" if fit is None else f"{fit.r2:.4f}" for fit in fits)))
         return aligned(rows)
@@ -189,7 +218,7 @@ def compare_variograms(one: Path, other: Path, *, picture: Path | None) -> Compa
 
     Raises:
         DataError: one is missing or damaged.
-        MismatchError: they differ in the unit of lags, in metric, or in dissimilarity.
+        MismatchError: as of `difference_of`.
     """
     parts = [_read(path) for path in (one, other)]
     difference = difference_of(parts[0].variogram, parts[1].variogram)

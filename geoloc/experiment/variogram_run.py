@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from geoloc.errors import ConfigError
 from geoloc.experiment.build import Say
 from geoloc.experiment.progress import progress_of
+from geoloc.experiment.variogram_lags import BinsRequest, lag_bins
 from geoloc.experiment.variogram_source import PlacedValues, SourceRequest, read_source
 from geoloc.experiment.variogram_text import variogram_report
-from geoloc.geodesy import EARTH_RADIUS_KM
 from geoloc.geostatistics.accumulator import Engine
-from geoloc.geostatistics.bin_weights import Weights
+from geoloc.geostatistics.bin_weights import MIN_PAIRS, Weights
 from geoloc.geostatistics.dissimilarity import Dissimilarity
 from geoloc.geostatistics.estimate import DEFAULT_GROUPS, estimate_variogram
 from geoloc.geostatistics.files import save_variogram, variogram_tree, write_variogram_csv
 from geoloc.geostatistics.fitting import fit_best
 from geoloc.geostatistics.lag_distance import LagMetric
-from geoloc.geostatistics.lags import METRES_IN, LagBins, LagUnit
 from geoloc.geostatistics.models import split_sum
 from geoloc.geostatistics.replicates import fit_replicates
 from geoloc.geostatistics.variogram import Estimator, Variogram
@@ -37,28 +34,27 @@ VARIOGRAM, TABLE, FIT, PICTURE = "variogram.json", "variogram.csv", "fit.json", 
 MOST_FOR_ALL_PAIRS = 45_000
 """Samples up to which all pairs (a thousand million) are compared unless told otherwise."""
 SAMPLED_PAIRS = 50_000_000
-DEFAULT_CLASSES = {"great_circle": 40, "euclidean": 15}
-_FIRST_KM = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BinsRequest:
-    """Which lag classes; whatever is left out follows from the metric and the places.
+class FitRequest:
+    """Which models are fitted, and how: all but `models` as in `fit_variogram`.
 
     Attributes:
-        count: of classes; 40 on the sphere, 15 in the plane.
-        first: lower edge of logarithmic classes in the unit; on the sphere 1 km.
-        last: upper edge; on the sphere half the circumference.
-        even: upper edge of classes of one width from 0 on; in the plane a third of the diagonal of
-            all places. Not together with `first` or `last`.
-        unit: of all of these.
+        models: one or several; of several the one of least AIC is kept.
+        weights: of the classes.
+        lag_metric: what the model takes for lag on the sphere; None for chords. Not in the plane.
+        nugget: whether to fit one.
+        max_lag: classes beyond are left out; None for a quarter of the circumference.
+        min_pairs: classes of fewer pairs are left out.
     """
 
-    count: int | None = None
-    first: float | None = None
-    last: float | None = None
-    even: float | None = None
-    unit: LagUnit = "km"
+    models: tuple[str, ...] = ("stable",)
+    weights: Weights = "n/gamma2"
+    lag_metric: LagMetric | None = None
+    nugget: bool = True
+    max_lag: float | None = None
+    min_pairs: int = MIN_PAIRS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +67,7 @@ class VariogramRequest:
         bins: lag classes.
         dissimilarity: as in `estimate_variogram`, as are `estimator`, `groups`.
         pairs: all, or how many; None decides by the number of samples.
-        models: one or several; of several the one of least AIC is kept.
-        weights: as in `fit_variogram`, as is `lag_metric`.
+        fit: the models, and how they are fitted.
         device: ``auto``, ``cpu`` or ``cuda``.
         seed: of sampled pairs.
     """
@@ -83,9 +78,7 @@ class VariogramRequest:
     dissimilarity: Dissimilarity | None = None
     estimator: Estimator = "matheron"
     pairs: Literal["all"] | int | None = None
-    models: tuple[str, ...] = ("stable",)
-    weights: Weights = "n/gamma2"
-    lag_metric: LagMetric = "chord"
+    fit: FitRequest = dataclasses.field(default_factory=FitRequest)
     groups: int = DEFAULT_GROUPS
     device: str = "auto"
     seed: int = 0
@@ -133,53 +126,59 @@ def run_variogram(request: VariogramRequest, *, say: Say) -> VariogramResult:
         CoordinateError: a place is out of range.
         DataError: the source cannot be used, or there is nothing to fit.
     """
-    if not 0 <= request.seed < 2**63:
-        raise ConfigError(f"seed must be at least 0 and below 2**63, not {request.seed}")
-    for model in request.models:
-        # an unknown name is no reason to compare a thousand million pairs first
-        split_sum(model)
+    _refuse(request)
     device = usable_device(request.device)
     placed = read_source(request.source, say=say)
     variogram = _estimated(request, placed, device=device, say=say)
     fits = _fits(request, variogram)
-    title = f"Semivariogram of {Path(request.source.source).name or request.source.source}"
     out = request.out
     files = (out / VARIOGRAM, out / TABLE, out / FIT, out / PICTURE)
     save_variogram(variogram, files[0])
     write_variogram_csv(variogram, files[1])
     fits[0].save(files[2])
-    draw_variogram(variogram, files[3], fit=fits[0], title=title)
+    draw_variogram(variogram, files[3], fit=fits[0], title=_title(request.source))
     told = f"{request.source.source} ({placed.kind})"
     return VariogramResult(
         variogram=variogram, fit=fits[0], others=tuple(fits[1:]), files=files, source=told
     )
 
 
-def lag_bins(request: BinsRequest, placed: PlacedValues, metric: str) -> LagBins:
-    """The lag classes that are asked for.
+def _refuse(request: VariogramRequest) -> None:
+    """Before any pair is computed: what could only fail later, or mean nothing.
 
     Raises:
-        ConfigError: they are asked for in two ways, or cannot be.
+        ConfigError: choices contradict one another, or the results cannot be written.
     """
-    count = DEFAULT_CLASSES[metric] if request.count is None else request.count
-    logarithmic = request.first is not None or request.last is not None
-    if request.even is not None:
-        if logarithmic:
-            raise ConfigError("even classes begin at 0: give --even, or --first and --last")
-        return LagBins.even(count, request.even, unit=request.unit)
-    if metric == "euclidean":
-        extent = placed.place.max(axis=0) - placed.place.min(axis=0)
-        reach = float(np.sqrt(np.square(extent).sum())) / 3.0
-        if not logarithmic:
-            return LagBins.even(count, reach, unit=request.unit)
-        if request.first is None:
-            raise ConfigError("logarithmic classes in the plane need --first")
-        return LagBins.logarithmic(count, request.first, request.last or reach, unit=request.unit)
-    km = METRES_IN["km"] / METRES_IN.get(request.unit, 1.0)
-    first = _FIRST_KM * km if request.first is None else request.first
-    # a little beyond the antipode, which rounding must not push out
-    last = math.ceil(math.pi * EARTH_RADIUS_KM) * km if request.last is None else request.last
-    return LagBins.logarithmic(count, first, last, unit=request.unit)
+    if not 0 <= request.seed < 2**63:
+        raise ConfigError(f"seed must be at least 0 and below 2**63, not {request.seed}")
+    _refuse_fit(request.fit)
+    if request.source.metric == "euclidean":
+        if request.bins.unit is None:
+            raise ConfigError(
+                "--metric euclidean needs --unit: which one x and y are in, such as m"
+            )
+        if request.fit.lag_metric is not None:
+            raise ConfigError("--lag-metric is of the sphere: in the plane there is one lag")
+    there = next(path for path in (request.out, *request.out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"--out {request.out}: {there} is a file, and results need a folder")
+
+
+def _refuse_fit(fit: FitRequest) -> None:
+    for model in fit.models:
+        split_sum(model)
+    if fit.max_lag is not None and not fit.max_lag > 0:
+        raise ConfigError(f"--max-lag must exceed 0, not {fit.max_lag:g}")
+    if fit.min_pairs < 1:
+        raise ConfigError(f"--min-pairs must be at least 1, not {fit.min_pairs}")
+
+
+def _title(source: SourceRequest) -> str:
+    """What the picture shows: of a table the column too."""
+    name = Path(source.source).name or source.source
+    if source.column is not None:
+        name = f"{source.column} ({name})"
+    return f"Semivariogram of {'ln ' if source.log else ''}{name}"
 
 
 def _estimated(
@@ -212,6 +211,8 @@ def _estimated(
         **placed.provenance,
         "source": request.source.source,
         "kind": placed.kind,
+        "column": request.source.column,
+        "log": request.source.log,
         "seed": request.seed,
         "device": str(device),
         "torch": torch.__version__,
@@ -222,11 +223,15 @@ def _estimated(
 
 def _fits(request: VariogramRequest, variogram: Variogram) -> list[VariogramFit]:
     """Fits of all models with their standard errors, that of least AIC first."""
+    asked = request.fit
     fits = fit_best(
         variogram,
-        dict.fromkeys(request.models),
-        weights=request.weights,
-        lag_metric=request.lag_metric,
+        dict.fromkeys(asked.models),
+        weights=asked.weights,
+        nugget=asked.nugget,
+        lag_metric=asked.lag_metric or "chord",
+        max_lag=asked.max_lag,
+        min_pairs=asked.min_pairs,
     )
     if variogram.replicate is None:
         return list(fits)

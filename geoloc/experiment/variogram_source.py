@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class SourceRequest:
             shards, with a run.
         column: the scalar of a table; of an .npz the array, by default ``values``.
         run_folder: of the run whose model embeds shards.
+        log: whether the natural logarithm of a number is taken, which must be positive.
         metric: with ``euclidean`` tables have columns x, y (and z), and an .npz has ``xy``.
         device: where shards are embedded.
         workers: decoding processes for shards; as in training by default.
@@ -42,6 +43,7 @@ class SourceRequest:
 
     source: str
     column: str | None = None
+    log: bool = False
     run_folder: Path | None = None
     metric: Metric = "great_circle"
     device: str = "auto"
@@ -74,6 +76,26 @@ def read_source(request: SourceRequest, *, say: Say) -> PlacedValues:
         ConfigError: the request contradicts itself.
         DataError: there is nothing to read, or it is damaged.
     """
+    placed = _read(request, say)
+    if len(placed.place) < 2:
+        held = "no rows" if not len(placed.place) else "one row, and a pair needs two"
+        raise DataError(f"{request.source} has {held}")
+    return _logarithm(placed, request.source) if request.log else placed
+
+
+def _logarithm(placed: PlacedValues, source: str) -> PlacedValues:
+    values = np.asarray(placed.values)
+    if values.ndim != 1:
+        raise ConfigError(f"--log is of one number a sample; {source} holds vectors")
+    bad = np.flatnonzero(~(values > 0))
+    if len(bad):
+        row, count = int(bad[0]), len(bad)
+        more = f" ({count:,} rows of {len(values):,} are like it)" if count > 1 else ""
+        raise DataError(f"{source}, row {row + 1}: {values[row]:g} has no logarithm{more}")
+    return replace(placed, values=np.log(values.astype(np.float64)))
+
+
+def _read(request: SourceRequest, say: Say) -> PlacedValues:
     path = Path(request.source)
     if request.run_folder is not None:
         return _of_shards(request, request.run_folder, say)

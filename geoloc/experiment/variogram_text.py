@@ -11,8 +11,10 @@ from jaxtyping import Float64
 from geoloc.geostatistics.variogram import Variogram
 from geoloc.geostatistics.variogram_fit import VariogramFit
 from geoloc.viz.variogram_words import (
+    caution_words,
     fit_name,
     flag_words,
+    no_interval,
     parameter_words,
     variogram_lines,
 )
@@ -22,17 +24,23 @@ def variogram_report(
     variogram: Variogram, fit: VariogramFit, others: Sequence[VariogramFit], *, source: str
 ) -> str:
     """What was compared, the fitted parameters with their intervals, and warnings in words."""
-    rows = [("", "", "95 % interval"), *parameter_words(fit)]
     classes = f"{len(fit.lag)} of {len(variogram)} classes, weights {fit.weights}"
+    reason = no_interval(variogram, fit)
+    head = [] if reason else [("", "", "95 % interval")]
+    # without structure nothing that follows means what it seems to
+    notes = flag_words(fit)
+    first, rest = ([], notes) if fit.has_structure else (notes, [])
     lines = [
         source,
         ", ".join(variogram_lines(variogram)),
         "",
+        *first,
         f"{fit_name(fit)}, fitted to {classes}: R2 {fit.r2:.4f}, AIC {fit.aic:.1f}",
-        *aligned(rows),
+        *aligned([*head, *parameter_words(fit)]),
+        *([reason] if reason else []),
     ]
     lines += [f"not as good by AIC: {fit_name(other)} (AIC {other.aic:.1f})" for other in others]
-    lines += [f"note: {words}" for words in flag_words(fit)]
+    lines += [f"note: {words}" for words in [*rest, *caution_words(variogram, fit)]]
     return "\n".join(lines)
 
 

@@ -76,8 +76,7 @@ def fit_curves(
     Raises:
         ConfigError: the model or the shape is impossible.
 
-    Source: N. Cressie, "Fitting variogram models by weighted least squares", Mathematical Geology
-    17, 1985, pp. 563-586, equation 11, for the weights of `reweight`.
+    Source: N. Cressie, Mathematical Geology 17, 1985, equation 11, for the weights of `reweight`.
     """
     named, structures = split_sum(model)
     shapes = fixed_shapes(structures, shape)

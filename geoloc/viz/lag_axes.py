@@ -79,7 +79,8 @@ def draw_pair_counts(strip: Axes, variogram: Variogram, *, colour: str, dashes: 
     if not dashes:
         strip.stairs(count, edges, fill=True, color=colour, alpha=0.35, linewidth=0)
     style = "-" if dashes <= 1 else (2.0 * dashes, (4.0, 4.0))
-    strip.stairs(count, edges, color=colour, linewidth=1.5, linestyle=style, baseline=None)
+    width = 1.0 if dashes else 1.5
+    strip.stairs(count, edges, color=colour, linewidth=width, linestyle=style, baseline=None)
 
 
 def _dress(axes: Axes) -> None:
@@ -109,9 +110,10 @@ def _set_lags(axes: Axes, variograms: Sequence[Variogram], *, logarithmic: bool)
 
 
 def _first_lag(variogram: Variogram) -> float:
-    """Where a logarithmic axis begins: below the first occupied class."""
+    """Where a logarithmic axis begins: so far below the first mean lag that its mark is whole."""
     edge = float(variogram.bins.lower[variogram.bin[0]])
-    return edge if edge > 0 else 0.7 * float(variogram.lag[0])
+    before = 0.7 * float(variogram.lag[0])
+    return min(edge, before) if edge > 0 else before
 
 
 def _short_value(value: float, place: object) -> str:

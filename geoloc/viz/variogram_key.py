@@ -3,74 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from geoloc.geostatistics.variogram import Variogram
 from geoloc.geostatistics.variogram_fit import VariogramFit
 from geoloc.viz.canvas import (
-    ANSWER,
     FAINT_INK,
     FONT,
     INK,
-    PAPER,
-    TRUTH,
     drawable,
     put_text,
     shorten,
 )
 from geoloc.viz.variogram_words import (
     fit_name,
+    flat_level,
     interval,
     number,
     parameter_words,
     range_words,
+    short_flags,
     variogram_lines,
 )
 
 LEFT = 0.775
-_TOP, _LINE = 0.905, 0.0285
+_TOP, _BOTTOM, _LINE = 0.905, 0.02, 0.0285
 _WIDTH = 42
 """Characters that the panel has room for."""
+_SHOWN = ("nugget", "sill", "effective range", "  without nugget")
+_WORDS = ("at its bound", "fixed", "unbounded")
+
+Marks: TypeAlias = list[tuple[Artist, str]]
+"""What was drawn, with its meaning."""
 
 
-def draw_key(figure: Figure, variogram: Variogram, fit: VariogramFit | None) -> None:
-    """The marks of `draw_variogram`, and beneath them what was measured and fitted."""
-    marks: list[tuple[Artist, str]] = [
-        (Line2D([], [], color=ANSWER, marker="o", linestyle=""), "semivariance (size: pairs)"),
-        (
-            Line2D([], [], color=ANSWER, marker="|", markersize=11, linestyle=""),
-            "its 95 % interval",
-        ),
-    ]
-    if variogram.quantile is not None:
-        marks += [
-            (Patch(color=ANSWER, alpha=0.30, linewidth=0), "half of the pairs"),
-            (Patch(color=ANSWER, alpha=0.13, linewidth=0), "90 % of the pairs"),
-        ]
-    if fit is not None:
-        if not is_fitted(variogram, fit).all():
-            hollow = Line2D([], [], color=ANSWER, marker="o", linestyle="", mfc=PAPER)
-            marks.insert(1, (hollow, "not fitted"))
-        marks.append((Line2D([], [], color=TRUTH, linewidth=2.2), fit_name(fit)))
-        marks.append(
-            (Line2D([], [], color=TRUTH, marker="D", linestyle="", markersize=7), "nugget")
-        )
-    if fit is not None and fit.has_structure:
-        marks.append((Line2D([], [], color=TRUTH, linewidth=1.2, linestyle=(0, (6, 3))), "sill"))
-        if np.isfinite(fit.effective_range):
-            line = Line2D([], [], color=TRUTH, linewidth=1.4, linestyle=":")
-            marks.append((line, "effective range"))
+def draw_key(figure: Figure, variogram: Variogram, fit: VariogramFit | None, marks: Marks) -> None:
+    """What the marks mean, and beneath them what was measured and fitted.
+
+    Args:
+        figure: with room to the right of its axes.
+        variogram: that was drawn.
+        fit: likewise.
+        marks: that were drawn, with their meaning.
+    """
     _marks(figure, marks)
     y = _TOP - _LINE * (len(marks) + 1.6)
-    if fit is not None:
-        y = _write(figure, y, "Fit", _fit_lines(fit))
-    _write(figure, y, "Measured", variogram_lines(variogram))
+    blocks = [] if fit is None else [("Fit", _fit_lines(fit))]
+    blocks.append(("Measured", variogram_lines(variogram)))
+    rows = sum(len(lines) + 1.7 for _, lines in blocks)
+    step = min(_LINE, (y - _BOTTOM) / rows)
+    for heading, lines in blocks:
+        y = _write(figure, y, heading, lines, step=step)
 
 
 def is_fitted(variogram: Variogram, fit: VariogramFit | None) -> Bool[np.ndarray, " class"]:
@@ -114,7 +103,7 @@ def _marks(figure: Figure, marks: Sequence[tuple[Artist, str]]) -> None:
         text.set_parse_math(False)
 
 
-def _write(figure: Figure, y: float, heading: str, lines: Sequence[str]) -> float:
+def _write(figure: Figure, y: float, heading: str, lines: Sequence[str], *, step: float) -> float:
     """A heading and lines from `y` downwards; where the next block may begin."""
     put_text(figure, LEFT, y, heading, fontsize=11, fontweight="bold")
     for row, line in enumerate(lines, 1):
@@ -122,19 +111,21 @@ def _write(figure: Figure, y: float, heading: str, lines: Sequence[str]) -> floa
         put_text(
             figure,
             LEFT,
-            y - row * _LINE,
+            y - row * step,
             line,
             fontsize=10.5 if faint else 11,
             color=FAINT_INK if faint else INK,
         )
-    return y - _LINE * (len(lines) + 1.7)
+    return y - step * (len(lines) + 1.7)
 
 
 def _fit_lines(fit: VariogramFit) -> list[str]:
-    lines: list[str] = []
+    lines = short_flags(fit)
     for title, value, about in parameter_words(fit):
-        lines.append(f"{title} {value}")
-        if about:
+        if title not in _SHOWN:
+            continue
+        lines.append(f"{title} {value}" + (f" ({about})" if about in _WORDS else ""))
+        if about and about not in _WORDS:
             lines.append(f"    95 %: {about}")
     last = f"{number(float(fit.lag.max()))} {fit.unit}"
     return [
@@ -145,10 +136,12 @@ def _fit_lines(fit: VariogramFit) -> list[str]:
 
 
 def _short_fit_lines(fit: VariogramFit) -> list[str]:
-    sill = f", sill {number(fit.sill)}" if fit.has_structure else ""
-    lines = [fit_name(fit), f"nugget {number(fit.nugget)}{sill}"]
     if not fit.has_structure:
-        return [*lines, "no structure"]
+        return [fit_name(fit), f"no structure: flat at {number(flat_level(fit))}"]
     about = interval(fit, "effective_range")
-    reach = f"effective range {range_words(fit)}"
-    return [*lines, reach, *([f"    95 %: {about}"] if about else [])]
+    return [
+        fit_name(fit),
+        f"nugget {number(fit.nugget)}, sill {number(fit.sill)}",
+        f"effective range {range_words(fit)}",
+        *([f"    95 %: {about}"] if about else []),
+    ]

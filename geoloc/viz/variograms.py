@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 from matplotlib.axes import Axes
-from matplotlib.patheffects import withStroke
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from geoloc.errors import DataError
 from geoloc.geostatistics.variogram import Variogram
 from geoloc.geostatistics.variogram_fit import VariogramFit
-from geoloc.viz.canvas import (
-    ANSWER,
-    FONT,
-    PAPER,
-    PIXELS_PER_INCH,
-    TRUTH,
-    new_figure,
-    put_text,
-    save_png,
-    shorten,
-)
+from geoloc.viz.canvas import ANSWER, FONT, PAPER, TRUTH, new_figure, put_text, save_png, shorten
 from geoloc.viz.lag_axes import draw_pair_counts, is_logarithmic, lag_axes
-from geoloc.viz.variogram_key import draw_comparison_key, draw_key, is_fitted
-from geoloc.viz.variogram_words import DISSIMILARITY, bounds, number, range_words
+from geoloc.viz.variogram_key import Marks, draw_comparison_key, draw_key, is_fitted
+from geoloc.viz.variogram_labels import free_label, nugget_places, range_places, sill_places
+from geoloc.viz.variogram_words import (
+    bounds,
+    fit_name,
+    flat_level,
+    has_interval,
+    measure,
+    number,
+    range_words,
+    value_label,
+)
 
 # Okabe and Ito (2008); told apart by the marks too.
 _STYLES = (
@@ -39,10 +39,13 @@ _STYLES = (
     ("#000000", "P"),
 )
 _TO_95 = 1.96
-_POINTS_PER_INCH = 72.0
 _FEWEST_IN_BAND = 20
 """Pairs below which a class says little about how dissimilarities spread."""
-_HALO = [withStroke(linewidth=3.0, foreground=PAPER)]
+_BANDS = ((0.05, 0.95, 0.13, "90 % of the pairs"), (0.25, 0.75, 0.17, "half of the pairs"))
+_BEYOND: Any = (0, (3.0, 2.0))
+_SILL: Any = (0, (8.0, 3.0, 1.5, 3.0))
+_FAINT = 0.055
+_HEADING = {"cross": "Cross-variogram", "absolute": "Madogram"}
 _RIGHT = 0.755
 _MODEL_POINTS = 600
 
@@ -52,23 +55,22 @@ def draw_variogram(
     path: Path | str,
     *,
     fit: VariogramFit | None = None,
-    title: str = "Semivariogram",
+    title: str | None = None,
 ) -> Path:
     """Write a semivariogram as a PNG: what was measured, how surely, and the model through it.
 
     Points are the classes of lag, the larger the more pairs they hold, hollow where the model was
-    not fitted to them; bars are 95 % intervals
-    (1.96 jackknife errors); bands hold 50 and 90 % of the pairs' dissimilarities, in classes of at
-    least 20 pairs. A dashed line
-    marks the sill, a dotted one the effective range with its interval, a diamond the nugget. Below
-    stand the pairs of each class on a logarithmic scale. The lag axis is logarithmic where the
-    classes are.
+    not fitted to them; bars are 95 % intervals (1.96 jackknife errors); bands hold 50 and 90 % of
+    the pairs' dissimilarities, in classes of at least 20 pairs. The model is dashed where it goes
+    beyond the fitted lags. A dash-dotted line marks the sill, a dotted one the effective range with
+    its interval, a diamond the nugget. Below stand the pairs of each class on a logarithmic scale.
+    The lag axis is logarithmic where the classes are.
 
     Args:
         variogram: to draw.
         path: PNG to write; folders are made as needed.
         fit: a model of it, if there is one.
-        title: heading.
+        title: heading; by default says whether this is a semivariogram or a cross-variogram.
 
     Raises:
         DataError: the fit's lags are in another unit.
@@ -78,16 +80,17 @@ def draw_variogram(
     figure = new_figure(1400, 800)
     logarithmic = is_logarithmic(variogram.bins)
     main, strip = lag_axes(figure, [variogram], logarithmic=logarithmic, right=_RIGHT)
-    _draw_bands(main, variogram)
-    draw_pair_counts(strip, variogram, colour=ANSWER)
-    _draw_points(main, variogram, ANSWER, "o", filled=is_fitted(variogram, fit))
     main.set_ylim(*_vertical_limits([variogram], [fit], bands=True))
-    main.set_ylabel(DISSIMILARITY.get(variogram.dissimilarity, "semivariance"), fontfamily=FONT)
+    main.set_ylabel(value_label(variogram), fontfamily=FONT)
+    draw_pair_counts(strip, variogram, colour=ANSWER)
+    bands = _draw_bands(main, variogram)
+    marks = [*_draw_points(main, variogram, (ANSWER, "o"), fit=fit), *bands]
     if fit is not None:
-        _draw_model(main, fit, TRUTH)
-        _mark_parameters(main, fit, logarithmic=logarithmic)
-    put_text(figure, 0.07, 0.945, shorten(title, 90), fontsize=16, fontweight="bold")
-    draw_key(figure, variogram, fit)
+        marks += _draw_model(main, fit, TRUTH)
+        marks += _mark_parameters(main, fit, logarithmic=logarithmic)
+    heading = title or _HEADING.get(variogram.dissimilarity, "Semivariogram")
+    put_text(figure, 0.07, 0.945, shorten(heading, 90), fontsize=16, fontweight="bold")
+    draw_key(figure, variogram, fit, marks)
     return save_png(figure, path)
 
 
@@ -106,67 +109,74 @@ def draw_variogram_comparison(
 
     Raises:
         DataError: there are fewer than two or more than six, or they differ in the unit of their
-            lags, in metric or in dissimilarity, so that one axis cannot hold them.
+            lags, in metric, in dissimilarity or in estimator, so that one axis cannot hold them.
     """
     if not 2 <= len(named) <= len(_STYLES):
         raise DataError(f"compare two to {len(_STYLES)} variograms, not {len(named)}")
     variograms = [variogram for variogram, _ in named.values()]
     fits = [fit for _, fit in named.values()]
-    for name in ("unit", "metric", "dissimilarity"):
+    for name in ("unit", "metric", "dissimilarity", "estimator"):
         if len(found := {str(getattr(variogram, name)) for variogram in variograms}) > 1:
             raise DataError(f"the variograms differ in {name}: {' and '.join(sorted(found))}")
     figure = new_figure(1400, 800)
     logarithmic = any(is_logarithmic(variogram.bins) for variogram in variograms)
     main, strip = lag_axes(figure, variograms, logarithmic=logarithmic, right=_RIGHT)
-    pairs = zip(named.values(), _STYLES, strict=False)
-    for place, ((variogram, fit), (colour, mark)) in enumerate(pairs, 1):
-        draw_pair_counts(strip, variogram, colour=colour, dashes=place)
-        _draw_points(main, variogram, colour, mark, filled=is_fitted(variogram, fit))
-        if fit is not None:
-            _draw_model(main, fit, colour)
-            if fit.has_structure:
-                main.axvline(fit.effective_range, color=colour, linewidth=1.1, linestyle=":")
     main.set_ylim(*_vertical_limits(variograms, fits, bands=False))
-    main.set_ylabel(DISSIMILARITY.get(variograms[0].dissimilarity, "semivariance"), fontfamily=FONT)
+    main.set_ylabel(value_label(variograms[0]), fontfamily=FONT)
+    pairs = zip(named.values(), _STYLES, strict=False)
+    for place, ((variogram, fit), style) in enumerate(pairs, 1):
+        draw_pair_counts(strip, variogram, colour=style[0], dashes=place)
+        _draw_points(main, variogram, style, fit=fit)
+        if fit is not None and fit.has_structure:
+            _draw_model(main, fit, style[0])
+            main.axvline(fit.effective_range, color=style[0], linewidth=1.1, linestyle=":")
+        elif fit is not None:
+            main.axhline(flat_level(fit), color=style[0], linewidth=1.6)
     put_text(figure, 0.07, 0.945, shorten(title, 90), fontsize=16, fontweight="bold")
     draw_comparison_key(figure, named, _STYLES)
     return save_png(figure, path)
 
 
-def _draw_bands(axes: Axes, variogram: Variogram) -> None:
-    if variogram.quantile is None:
-        return
-    levels = variogram.quantile_level
+def _draw_bands(axes: Axes, variogram: Variogram) -> Marks:
     telling = variogram.pair_count >= _FEWEST_IN_BAND
-    for low, high, alpha in ((0.05, 0.95, 0.13), (0.25, 0.75, 0.17)):
+    marks: Marks = []
+    if variogram.quantile is None or telling.sum() < 2:
+        return marks
+    levels = variogram.quantile_level
+    top = float(axes.get_ylim()[1])
+    for low, high, alpha, words in _BANDS:
         if low in levels and high in levels:
+            upper = variogram.quantile[:, levels.index(high)]
             axes.fill_between(
                 variogram.lag,
                 variogram.quantile[:, levels.index(low)],
-                variogram.quantile[:, levels.index(high)],
+                upper,
                 where=telling,
                 color=ANSWER,
                 alpha=alpha,
                 linewidth=0,
                 zorder=1,
             )
+            cut = " (cut off)" if float(upper[telling].max()) > top else ""
+            # the inner band lies on the outer one
+            shade = alpha if low < 0.25 else 0.30
+            marks.insert(0, (Patch(color=ANSWER, alpha=shade, linewidth=0), words + cut))
+    return marks
 
 
 def _draw_points(
-    axes: Axes,
-    variogram: Variogram,
-    colour: str,
-    mark: str,
-    *,
-    filled: Bool[np.ndarray, " class"],
-) -> None:
-    error = _TO_95 * variogram.standard_error
+    axes: Axes, variogram: Variogram, style: tuple[str, str], *, fit: VariogramFit | None
+) -> Marks:
+    colour, mark = style
+    filled = is_fitted(variogram, fit)
+    value, error = variogram.semivariance, _TO_95 * variogram.standard_error
     # deleting groups moves a class of one pair by nothing, which is no sign of precision
     known = np.isfinite(error) & (error > 0)
+    below = error if variogram.dissimilarity == "cross" else np.minimum(error, value)
     axes.errorbar(
         variogram.lag[known],
-        variogram.semivariance[known],
-        yerr=error[known],
+        value[known],
+        yerr=np.stack([below[known], error[known]]),
         fmt="none",
         ecolor=colour,
         elinewidth=1.2,
@@ -175,7 +185,7 @@ def _draw_points(
     )
     axes.scatter(
         variogram.lag,
-        variogram.semivariance,
+        value,
         s=point_sizes(variogram.pair_count),
         marker=mark,
         c=np.where(filled, colour, PAPER).tolist(),
@@ -183,6 +193,14 @@ def _draw_points(
         linewidths=0.9,
         zorder=5,
     )
+    point: dict[str, Any] = {"color": colour, "marker": mark, "linestyle": ""}
+    marks: Marks = [(Line2D([], [], **point), f"{measure(variogram)} (size: pairs)")]
+    if known.any():
+        bar = Line2D([], [], color=colour, marker="|", markersize=11, linestyle="")
+        marks.append((bar, "its 95 % interval"))
+    if not filled.all():
+        marks.append((Line2D([], [], **point, mfc=PAPER), "not fitted"))
+    return marks
 
 
 def point_sizes(pair_count: np.ndarray) -> np.ndarray:
@@ -205,6 +223,8 @@ def _vertical_limits(
         tops.append(float(variogram.semivariance.max()))
         tops.append(float((variogram.semivariance + error)[typical].max()))
         bottoms.append(float(variogram.semivariance.min()))
+        if variogram.dissimilarity == "cross":
+            bottoms.append(float((variogram.semivariance - error)[typical].min()))
         telling = variogram.pair_count >= _FEWEST_IN_BAND
         if bands and variogram.quantile is not None and telling.any():
             outer.append(float(variogram.quantile[telling].max()))
@@ -216,79 +236,53 @@ def _vertical_limits(
     return bottom - 0.06 * (top - bottom), top + 0.06 * ((top - bottom) or 1.0)
 
 
-def _draw_model(axes: Axes, fit: VariogramFit, colour: str) -> None:
+def _draw_model(axes: Axes, fit: VariogramFit, colour: str) -> Marks:
+    """The curve, solid over the fitted lags and dashed beyond."""
     low, high = axes.get_xlim()
     logarithmic = axes.get_xscale() == "log"
     lag = (np.geomspace if logarithmic else np.linspace)(
         low if logarithmic else max(low, 0.0) + 1e-6 * high, high, _MODEL_POINTS
     )
-    axes.plot(lag, fit(lag), color=colour, linewidth=2.2, zorder=4.5)
+    first, last = (float(end) for end in (fit.lag.min(), fit.lag.max()))
+    lag = np.unique(np.concatenate([lag, [first, last]]))
+    marks: Marks = []
+    for part, style in (
+        ((lag >= first) & (lag <= last), "-"),
+        (lag <= first, _BEYOND),
+        (lag >= last, _BEYOND),
+    ):
+        axes.plot(lag[part], fit(lag[part]), color=colour, lw=2.0, ls=style, zorder=4.5)
+    marks.append((Line2D([], [], color=colour, linewidth=2.0), fit_name(fit)))
+    marks.append(
+        (Line2D([], [], color=colour, linewidth=2.0, linestyle=_BEYOND), "beyond the fitted lags")
+    )
+    return marks
 
 
-def _mark_parameters(axes: Axes, fit: VariogramFit, *, logarithmic: bool) -> None:
+def _mark_parameters(axes: Axes, fit: VariogramFit, *, logarithmic: bool) -> Marks:
     """The nugget at the left edge, the sill across, the effective range with its interval."""
     low, high = (float(end) for end in axes.get_xlim())
     nugget = (low if logarithmic else 0.0, fit.nugget)
     axes.plot(*nugget, marker="D", markersize=9, color=TRUTH, mec=PAPER, zorder=6, clip_on=False)
-    words = f"nugget {number(fit.nugget)}"
-    _label(axes, words, nugget, shift=(9.0, _free_shift(axes, words, nugget)), va="top")
-    if not fit.has_structure:
-        return
-    if fit.sill < axes.get_ylim()[1]:
-        axes.axhline(fit.sill, color=TRUTH, linewidth=1.2, linestyle=(0, (6, 3)), zorder=3)
-        _label(axes, f"sill {number(fit.sill)}", (low, fit.sill), shift=(9.0, 3.0))
-    if not low < fit.effective_range < high:
-        return
-    if (reach := bounds(fit, "effective_range")) is not None:
-        axes.axvspan(max(reach[0], low), min(reach[1], high), color=TRUTH, alpha=0.10, zorder=0.8)
-    axes.axvline(fit.effective_range, color=TRUTH, linewidth=1.4, linestyle=":", zorder=3)
+    diamond = Line2D([], [], color=TRUTH, marker="D", linestyle="", markersize=7)
+    at_zero = ", at lag 0" if logarithmic else ""
+    marks: Marks = [(diamond, f"nugget{at_zero}")]
+    labels = [(f"nugget {number(fit.nugget)}", nugget_places(nugget))]
     bottom, top = (float(end) for end in axes.get_ylim())
-    at = (fit.effective_range, bottom + 0.09 * (top - bottom))
-    left, right = axes.transData.transform([(low, bottom), (high, bottom)])[:, 0]
-    to_the_left = axes.transData.transform(at)[0] > (left + right) / 2
-    _label(
-        axes,
-        f"effective range {range_words(fit)}",
-        at,
-        shift=(-7.0 if to_the_left else 7.0, 0.0),
-        ha="right" if to_the_left else "left",
-    )
-
-
-def _free_shift(axes: Axes, text: str, at: tuple[float, float]) -> float:
-    """How many points above `at` a label's top may stand without covering a mark."""
-    marks = np.concatenate([np.array(each.get_offsets()) for each in axes.collections])
-    across, up = (axes.transData.transform(marks) - axes.transData.transform(at)).T
-    near = up[(across > 0) & (across < 14.0 + 8.0 * len(text))]
-    pixels = PIXELS_PER_INCH / _POINTS_PER_INCH
-    for shift in (-3.0, -14.0, 30.0, -28.0, 44.0):
-        top = shift * pixels
-        if not ((near > top - 22.0) & (near < top + 6.0)).any():
-            return shift
-    return -3.0
-
-
-def _label(
-    axes: Axes,
-    text: str,
-    at: tuple[float, float],
-    *,
-    shift: tuple[float, float],
-    ha: Literal["left", "right"] = "left",
-    va: Literal["top", "baseline"] = "baseline",
-) -> None:
-    """Words so many points beside a place in the data."""
-    axes.annotate(
-        text,
-        at,
-        xytext=shift,
-        textcoords="offset points",
-        ha=ha,
-        va=va,
-        fontfamily=FONT,
-        fontsize=11,
-        color=TRUTH,
-        path_effects=_HALO,
-        zorder=7,
-        annotation_clip=False,
-    )
+    if fit.has_structure and fit.sill < top:
+        axes.axhline(fit.sill, color=TRUTH, linewidth=1.2, linestyle=_SILL, zorder=3)
+        marks.append((Line2D([], [], color=TRUTH, linewidth=1.2, linestyle=_SILL), "sill"))
+        labels.append((f"sill {number(fit.sill)}", sill_places((low, high), fit.sill)))
+    if fit.has_structure and low < fit.effective_range < high:
+        axes.axvline(fit.effective_range, color=TRUTH, linewidth=1.4, linestyle=":", zorder=3)
+        line = Line2D([], [], color=TRUTH, linewidth=1.4, linestyle=":")
+        marks.append((line, "effective range"))
+        if has_interval(fit, "effective_range") and (reach := bounds(fit, "effective_range")):
+            ends = max(reach[0], low), min(reach[1], high)
+            axes.axvspan(*ends, color=TRUTH, alpha=_FAINT, linewidth=0, zorder=0.4)
+            marks.append((Patch(color=TRUTH, alpha=2 * _FAINT, linewidth=0), "its 95 % interval"))
+        words = f"effective range {range_words(fit)}"
+        labels.append((words, range_places(fit.effective_range, (bottom, top))))
+    for words, places in labels:
+        free_label(axes, words, places)
+    return marks

@@ -23,7 +23,7 @@ from geoloc.data.feature_cache import FeatureCache
 from geoloc.errors import ConfigError
 from geoloc.experiment import variogram_run, variogram_source
 from geoloc.experiment.variogram_compare import difference_of
-from geoloc.experiment.variogram_run import BinsRequest, lag_bins
+from geoloc.experiment.variogram_lags import BinsRequest, lag_bins
 from geoloc.experiment.variogram_source import PlacedValues, SourceRequest, read_source
 from geoloc.geodesy import sample_sphere
 from geoloc.geostatistics.estimate import estimate_variogram
@@ -32,6 +32,7 @@ from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.simulation import gaussian_field
 from geoloc.geostatistics.variogram_fit import VariogramFit
 from geoloc.retrieval import Embedded
+from geoloc.viz.variogram_words import number
 
 SCALE_KM = 900.0
 COUNT = 500
@@ -265,6 +266,8 @@ def test_lag_classes_by_default_and_by_hand() -> None:
     assert metres.edges[-1] == pytest.approx(9e5)
     even = lag_bins(BinsRequest(even=300.0, count=3), placed, "great_circle")
     assert even.edges == (0.0, 100.0, 200.0, 300.0)
+    named = lag_bins(BinsRequest(edges=(0.0, 5.0, 50.0), unit="m"), placed, "euclidean")
+    assert (named.edges, named.unit) == ((0.0, 5.0, 50.0), "m")
     plane = lag_bins(BinsRequest(unit="m"), placed, "euclidean")
     assert (len(plane), plane.edges[0]) == (15, 0.0)
     assert plane.edges[-1] == pytest.approx(50.0 / 3)
@@ -298,6 +301,7 @@ def test_compare_tells_class_by_class(
     assert picture.is_file()
     assert "paired: the places are the same" in told
     assert "effective range" in told
+    assert f"note: sources differ: {folder / 'embedded'} and {folder / 'noisy'}" in told
     code, told, _ = run(capsys, "compare", estimated, out, "--format", "json")
     assert code == 0
     tree = json.loads(told)
@@ -344,12 +348,26 @@ def test_compare_refuses_what_does_not_compare(
         2,
         "geoloc: these variograms do not compare: dissimilarity squared and dissimilarity cosine\n",
     )
+    robust = folder / "out" / "robust"
+    words = ("--dissimilarity", "squared", "--estimator", "cressie")
+    assert run(capsys, folder / "embedded", "--out", robust, *words)[0] == 0
+    assert (
+        "estimator matheron and estimator cressie" in run(capsys, "compare", estimated, robust)[2]
+    )
+    scalar = folder / "out" / "scalar"
+    table = (folder / "table.csv", "--column", "height")
+    assert run(capsys, *table, "--out", scalar)[0] == 0
+    assert "features of length 24 and 1" in run(capsys, "compare", estimated, scalar)[2]
     coarse = folder / "out" / "coarse"
     words = ("--bins", 8, "--dissimilarity", "squared")
     assert run(capsys, folder / "embedded", "--out", coarse, *words)[0] == 0
     code, told, _ = run(capsys, "compare", estimated, coarse / "variogram.json")
     assert code == 0
     assert "the lag classes differ" in told
+
+
+_EMPTY = ("empty.csv", "--metric", "euclidean", "--unit", "m")
+_HERE = ("here.csv", "--metric", "euclidean", "--unit", "m")
 
 
 @pytest.mark.parametrize(
@@ -366,7 +384,18 @@ def test_compare_refuses_what_does_not_compare(
         (["words.npz"], "must hold real numbers"),
         (["broken.npz"], "cannot be read as .npz"),
         (["embedded", "--column", "height"], "--column names a column of a table"),
-        (["embedded", "--metric", "euclidean"], "use great circles"),
+        (["embedded", "--metric", "euclidean", "--unit", "m"], "use great circles"),
+        (["plane.csv", "--column", "z", "--metric", "euclidean"], "euclidean needs --unit"),
+        ([*_EMPTY, "--column", "z"], "empty.csv has no rows"),
+        ([*_HERE, "--column", "z"], "all samples lie at one place"),
+        ([*_HERE, "--column", "x1", "--log"], "row 1: -1 has no logarithm .2 rows of 3"),
+        ([*_HERE, "--column", "z", "--lag-metric", "chord"], "--lag-metric is of the sphere"),
+        (["embedded", "--log"], "--log is of one number a sample; embedded holds vectors"),
+        (["embedded", "--max-lag", "0"], "--max-lag must exceed 0"),
+        (["embedded", "--min-pairs", "0"], "--min-pairs must be at least 1"),
+        (["embedded", "--edges", "0,near"], "--edges 0,near: lags between commas"),
+        (["embedded", "--edges", "0,9,3"], "edges must increase"),
+        (["embedded", "--edges", "0,9", "--bins", "3"], "--edges are all lag classes"),
         (["embedded", "--pairs", "some"], "--pairs some: all, or a whole number"),
         (["embedded", "--pairs", "0.5"], "--pairs 0.5"),
         (["embedded", "--unit", "day"], "great-circle lags are in km or m"),
@@ -386,6 +415,8 @@ def test_errors_are_one_line(
 ) -> None:
     monkeypatch.chdir(folder)
     Path("bad.csv").write_text("lat,lon,height\n1,2,3\n1,2,\n1,2,high\n")
+    Path("empty.csv").write_text("x,y,z\n")
+    Path("here.csv").write_text("x,y,z,x1\n1,2,3,-1\n1,2,4,0\n1,2,5,1\n")
     np.savez("bad.npz", latlon_deg=np.zeros((3, 2)))
     np.savez("short.npz", latlon_deg=np.zeros((3, 2)), values=np.zeros((2, 4)))
     np.savez("words.npz", latlon_deg=np.zeros((3, 2)), values=np.array(["a", "b", "c"]))
@@ -396,6 +427,107 @@ def test_errors_are_one_line(
     assert error.count("\n") == 1
     assert re.search(problem, error), error
     assert not Path("out/wrong").exists()
+
+
+def test_a_file_in_the_way_is_seen_before_any_pair_is_computed(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variogram_run, "read_source", lambda *_, **__: pytest.fail("read"))
+    table = folder / "table.csv"
+    for out in (table, table / "below"):
+        code, _, error = run(capsys, folder / "embedded", "--out", out)
+        assert code == 2
+        assert f"{table} is a file" in error
+
+
+def test_options_of_the_fit_reach_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "out" / "options"
+    words = (
+        "--no-nugget",
+        "--max-lag",
+        3000,
+        "--min-pairs",
+        50,
+        "--edges",
+        "0,1000,2000,2500,5000",
+    )
+    code, told, error = run(capsys, folder / "embedded", "--out", out, *words)
+    assert code == 0, error
+    fit = VariogramFit.load(out / "fit.json")
+    assert (fit.nugget, fit.nugget_fitted, fit.max_lag, fit.min_pairs) == (0.0, False, 3000.0, 50)
+    assert load_variogram(out / "variogram.json").bins.edges == (0, 1000, 2000, 2500, 5000)
+    assert len(fit.lag) == 3
+    assert re.search(r"^nugget +0 +fixed$", told, re.MULTILINE)
+
+
+def test_the_logarithm_of_a_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_csv(folder / "table.csv")
+    frame["ore"] = np.exp(frame["height"])
+    frame.to_csv(folder / "ore.csv", index=False)
+
+    def curve(table: str, *words: object) -> dict[str, Any]:
+        out = folder / "out" / "log"
+        code, told, error = run(capsys, folder / table, "--out", out, "--format", "json", *words)
+        assert code == 0, error
+        assert VariogramFit.load(out / "fit.json").provenance["log"] is ("--log" in words)
+        return json.loads(told)["variogram"]
+
+    logarithm = curve("ore.csv", "--column", "ore", "--log")
+    plain = curve("table.csv", "--column", "height")
+    np.testing.assert_allclose(logarithm["semivariance"], plain["semivariance"], rtol=1e-9)
+    assert (logarithm["provenance"]["column"], logarithm["provenance"]["log"]) == ("ore", True)
+
+
+def test_where_no_errors_are_known_it_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "out" / "unsure"
+    words = (folder / "arrays.npz", "--column", "first", "--out", out)
+    told = run(capsys, *words, "--estimator", "median")[1]
+    assert "no interval: the median leaves no group out" in told
+    assert "95 % interval" not in told
+    told = run(capsys, *words, "--groups", 1)[1]
+    assert "no interval: one group" in told
+    told = run(capsys, *words, "--groups", 5)[1]
+    assert "note: intervals are rough with fewer than 10 groups" in told
+    # as many pairs as there are is no sample
+    assert "pairs (all)" in run(capsys, *words, "--pairs", 124_750)[1]
+
+
+def test_a_sum_tells_its_parts_and_both_ranges(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "out" / "sum"
+    words = (folder / "noisy.npz", "--out", out, "--model", "exponential+spherical")
+    arrays = np.load(folder / "arrays.npz")
+    noise = np.random.default_rng(0).normal(0.0, 0.15, arrays["values"].shape)
+    values = arrays["values"] + noise
+    np.savez(folder / "noisy.npz", latlon_deg=arrays["latlon_deg"], values=values)
+    code, told, error = run(capsys, *words, "--dissimilarity", "squared")
+    assert code == 0, error
+    fit = VariogramFit.load(out / "fit.json")
+    for place, each in enumerate(fit.structures, 1):
+        assert re.search(rf"{place}: {each.model} sill +{number(each.partial_sill)}", told)
+        assert f"{place}: {each.model} scale" in told
+    words = (folder / "noisy.npz", "--out", out, "--model", "exponential")
+    code, told, error = run(capsys, *words, "--dissimilarity", "squared")
+    assert code == 0, error
+    fit = VariogramFit.load(out / "fit.json")
+    assert fit.practical_range > 1.02 * fit.effective_range
+    assert re.search(rf"^effective range +{fit.effective_range:,.0f} km", told, re.MULTILINE)
+    assert re.search(rf"without nugget +{fit.practical_range:,.0f} km", told)
+    assert re.search(rf"^scale +{number(fit.scale)} km", told, re.MULTILINE)
+
+
+def test_noise_says_first_that_there_is_no_structure(
+    folder: Path, places: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = np.random.default_rng(5).normal(size=COUNT)
+    np.savez(folder / "noise.npz", latlon_deg=places, values=values)
+    told = run(capsys, folder / "noise.npz", "--out", folder / "out" / "noise")[1]
+    lines = told.splitlines()
+    first = next(row for row, line in enumerate(lines) if line.startswith("no structure"))
+    assert first < next(row for row, line in enumerate(lines) if "model" in line)
 
 
 def test_what_to_write_must_be_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

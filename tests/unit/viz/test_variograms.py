@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from geoloc.errors import DataError
 from geoloc.geostatistics.fitting import fit_variogram
 from geoloc.geostatistics.lags import LagBins
+from geoloc.geostatistics.replicates import fit_replicates
 from geoloc.geostatistics.variogram import Variogram
 from geoloc.geostatistics.variogram_fit import VariogramFit
 from geoloc.viz import draw_variogram, draw_variogram_comparison, variograms
@@ -187,6 +188,96 @@ def test_a_curve_without_structure_or_without_anything_known(
     assert not any("samples" in word for word in words_of(figure))
 
 
+def test_the_legend_lists_what_is_drawn(drawn: Callable[..., Figure]) -> None:
+    variogram = made()
+    fit = fit_variogram(variogram, "exponential")
+    told = words_of(drawn(draw_variogram, variogram, fit=fit))
+    for words in ("sill", "effective range", "nugget, at lag 0", "90 % of the pairs", "not fitted"):
+        assert words in told
+    assert told.count("its 95 % interval") == 1, "of the points; the range has none"
+    sure = fit_replicates(variogram, fit)
+    assert words_of(drawn(draw_variogram, variogram, fit=sure)).count("its 95 % interval") == 2
+    bare = dataclasses.replace(
+        variogram, quantile=None, standard_error=np.full(len(variogram), np.nan)
+    )
+    told = words_of(drawn(draw_variogram, bare))
+    assert not {"its 95 % interval", "half of the pairs", "sill", "not fitted"} & set(told)
+    assert variogram.quantile is not None
+    high = dataclasses.replace(variogram, quantile=9.0 * variogram.quantile)
+    assert "90 % of the pairs (cut off)" in words_of(drawn(draw_variogram, high))
+
+
+def test_the_first_point_is_whole_and_the_curve_dashed_beyond_the_fit(
+    drawn: Callable[..., Figure],
+) -> None:
+    variogram = made()
+    fit = fit_variogram(variogram, "exponential")
+    main = drawn(draw_variogram, variogram, fit=fit).axes[0]
+    assert main.get_xlim()[0] <= 0.7 * variogram.lag[0] * 1.0001
+    curves = [line for line in main.lines if line.get_linewidth() == 2.0]
+    for line in curves:
+        lag = np.array(line.get_xdata())
+        within = ((lag >= fit.lag.min()) & (lag <= fit.lag.max())).all()
+        assert line.is_dashed() != within or len(lag) < 2
+
+
+def test_bars_end_at_zero_but_for_cross_variograms(drawn: Callable[..., Figure]) -> None:
+    unsure = dataclasses.replace(made(), standard_error=10.0 * made().semivariance)
+    for kind, clipped in (("squared", True), ("cross", False)):
+        variogram = dataclasses.replace(unsure, dissimilarity=kind)
+        container: Any = drawn(draw_variogram, variogram).axes[0].containers[0]
+        lowest = min(bar[0][1] for bar in container.lines[2][0].get_segments())
+        assert (lowest >= -1e-12) == clipped
+
+
+def test_the_axis_says_what_was_taken_of_the_pairs(drawn: Callable[..., Figure]) -> None:
+    median = dataclasses.replace(made(), estimator="median")
+    figure = drawn(draw_variogram, median)
+    label = figure.axes[0].get_ylabel()
+    assert label == "semivariance (median estimator of 1 \N{MINUS SIGN} cosine)"
+    cross = drawn(draw_variogram, dataclasses.replace(made(), dissimilarity="cross"))
+    assert cross.axes[0].get_ylabel().startswith("cross-semivariance")
+    assert "Cross-variogram" in words_of(cross)
+
+
+def test_what_stands_at_its_bound_has_no_interval() -> None:
+    variogram = made()
+    fit = fit_replicates(variogram, fit_variogram(variogram, "exponential"))
+    assert " to " in interval(fit, "nugget")
+    assert interval(dataclasses.replace(fit, nugget=0.0), "nugget") == "at its bound"
+    still = dataclasses.replace(fit, standard_error={**fit.standard_error, "sill": 0.0})
+    assert interval(still, "sill") == "at its bound"
+    far = dataclasses.replace(
+        fit,
+        structures=(dataclasses.replace(fit.structures[0], scale=1e7),),
+        metric="euclidean",
+        lag_metric="euclidean",
+    )
+    assert interval(far, "effective_range") == "at its bound"
+
+
+def test_flags_stand_in_the_panel(drawn: Callable[..., Figure]) -> None:
+    variogram = made()
+    fit = dataclasses.replace(
+        fit_variogram(variogram, "exponential"), flags=("range_beyond_data", "nugget_at_zero")
+    )
+    told = words_of(drawn(draw_variogram, variogram, fit=fit))
+    assert {"range beyond the data", "nugget at zero"} <= set(told)
+
+
+def test_without_structure_a_comparison_draws_a_flat_line(drawn: Callable[..., Figure]) -> None:
+    variogram = made(nugget=0.5, sill=0.5)
+    fit = fit_variogram(variogram, "nugget")
+    figure = drawn(draw_variogram_comparison, {"a": (variogram, fit), "b": (variogram, None)})
+    # lines across the whole axes are given by its ends
+    across = [
+        line for line in figure.axes[0].lines if np.array(line.get_xdata()).tolist() == [0, 1]
+    ]
+    assert len(across) == 1
+    np.testing.assert_allclose(np.array(across[0].get_ydata()), fit.sill, rtol=1e-6)
+    assert any("no structure" in word for word in words_of(figure))
+
+
 def test_a_far_sill_does_not_flatten_the_curve(drawn: Callable[..., Figure]) -> None:
     variogram = made()
     fit = fit_variogram(variogram, "exponential")
@@ -222,7 +313,8 @@ def test_comparisons_overlay_two_to_six(drawn: Callable[..., Figure], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "change", [{"dissimilarity": "squared"}, {"metric": "euclidean"}, {"bins": "m"}]
+    "change",
+    [{"dissimilarity": "squared"}, {"estimator": "median"}, {"metric": "euclidean"}, {"bins": "m"}],
 )
 def test_what_no_axis_can_hold_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     one = made()
