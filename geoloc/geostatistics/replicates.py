@@ -98,17 +98,22 @@ def _refitted(
     _, families = split_sum(fit.model)
     if families:
         longest = fits.scale.argmax(-1, keepdim=True)
-        reached = effective_model_lag(
-            families,
-            nugget=fits.nugget,
-            partial_sill=fits.partial_sill,
-            scale=fits.scale,
-            shape=fits.shape,
-        )
-        plain = [great_circle_of(each, fit.lag_metric, fit.unit) for each in reached.tolist()]
+        for name, nugget in (
+            ("effective_range", fits.nugget),
+            ("practical_range", 0 * fits.nugget),
+        ):
+            reached = effective_model_lag(
+                families,
+                nugget=nugget,
+                partial_sill=fits.partial_sill,
+                scale=fits.scale,
+                shape=fits.shape,
+            )
+            plain = [great_circle_of(each, fit.lag_metric, fit.unit) for each in reached.tolist()]
+            values[name] = torch.tensor(plain, dtype=torch.float64)
         # without a partial sill a scale is any number
         scale = torch.where(partial > 0, fits.scale.amax(-1), 0.0)
-        values |= {"scale": scale, "effective_range": torch.tensor(plain, dtype=torch.float64)}
+        values["scale"] = scale
         if fit.shape is not None:
             values["shape"] = fits.shape.take_along_dim(longest, -1)[:, 0]
     # a curve without any of the bins has no parameters

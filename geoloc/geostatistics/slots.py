@@ -16,7 +16,8 @@ from geoloc.geostatistics.separation import Separation
 COINCIDENT, BELOW, FIRST = 0, 1, 2
 """Slots of pairs at lag 0, of pairs not above the first edge, and of the first lag class."""
 _MANTISSA_BITS = 52
-_KEPT_BITS = 5
+_KEPT_BITS = range(5, 13)
+_MANY_CELLS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,11 +58,11 @@ class SlotTable:
             [[coincident], separation.squared(np.array(bins.edges)), [np.inf]]
         )
         threshold = np.maximum.accumulate(threshold)
-        shift = _MANTISSA_BITS - _KEPT_BITS
         # smaller values than any edge share the first cell, so the table stays small
         edge = threshold[1:-1][threshold[1:-1] > coincident]
         if not len(edge):
             raise ConfigError(f"lags up to {bins.edges[-1]:g} {bins.unit} are all of one place")
+        shift = _shift(edge)
         cells = edge.view(np.int64) >> shift
         first_cell = int(cells.min())
         numbers = np.arange(first_cell, int(cells.max()) + 2, dtype=np.int64)
@@ -70,19 +71,31 @@ class SlotTable:
         first_slot[0] = 0
         held = np.bincount(cells - first_cell)
         held[0] += len(threshold) - 1 - len(edge)
+        crowded = np.flatnonzero(held > 1)
         return cls(
             threshold=threshold,
             first_slot=first_slot,
             shift=shift,
             first_cell=first_cell,
             steps=int(held.max()),
-            crowded_below=float(lower_end[np.flatnonzero(held > 1)[-1] + 1])
-            if held.max() > 1
-            else 0.0,
+            crowded_below=float(lower_end[crowded[-1] + 1]) if len(crowded) else 0.0,
         )
 
     def __len__(self) -> int:
         return len(self.threshold)
+
+
+def _shift(edge: Float64[np.ndarray, " edge"]) -> int:
+    """The fewest bits kept that put each edge into a cell of its own, in a table not too long."""
+    shift = _MANTISSA_BITS - _KEPT_BITS[0]
+    for bits in _KEPT_BITS:
+        cells = edge.view(np.int64) >> (_MANTISSA_BITS - bits)
+        if int(cells.max() - cells.min()) > _MANY_CELLS:
+            break
+        shift = _MANTISSA_BITS - bits
+        if len(np.unique(cells[1:])) == len(edge) - 1:
+            break
+    return shift
 
 
 class SlotLookup:

@@ -24,7 +24,7 @@ from geoloc.geostatistics.lags import LagUnit, Metric
 from geoloc.geostatistics.models import named_model
 from geoloc.geostatistics.separation import sphere_radius
 
-LOGARITHMIC = ("scale", "effective_range")
+LOGARITHMIC = ("scale", "effective_range", "practical_range")
 """Parameters whose standard error is that of their logarithm."""
 
 FLAT_SLOPE_RAD = 1e-2
@@ -88,7 +88,7 @@ class VariogramFit:
             bins whatever their weights (H. Akaike, IEEE Trans. Autom. Control 19, 1974).
         flags: see above.
         standard_error: by name, where `fit_replicates` found any; of the logarithm for ``scale``
-            and ``effective_range``; infinite where a replicate had no structure.
+            and the ranges; infinite where a replicate had no structure.
         provenance: that of the variogram.
     """
 
@@ -230,8 +230,8 @@ class VariogramFit:
     def interval(self, name: str) -> tuple[float, float]:
         """The 95 % interval of a parameter, from its standard error by `fit_replicates`.
 
-        Symmetric but for scale and effective range, where it is so in the logarithm; sills and
-        nuggets end at 0.
+        Symmetric but for scale and ranges, where it is so in the logarithm; sills and nuggets end
+        at 0.
 
         Raises:
             ConfigError: the parameter has no standard error.
