@@ -19,6 +19,7 @@ Backend: TypeAlias = Literal["auto", "torch", "numba", "triton"]
 Progress: TypeAlias = Callable[[int, int], None]
 """Told (pairs done, pairs in all) now and then."""
 
+_FEWEST_HALVES = 8
 _ROW_BYTES = {"cpu": 128 << 20, "cuda": 2 << 30}
 
 
@@ -168,10 +169,25 @@ def add_all_pairs(
             for start in range(0, min(last, bottom) - top, size):
                 down = rows.part(slice(start, min(start + size, bottom - top)))
                 same = inside and start == first - top
-                tiles.add_tile(down, across, same=same)
+                if same:
+                    _add_triangle(down, tiles)
+                else:
+                    tiles.add_tile(down, across, same=False)
                 done += len(down) * (len(down) - 1) // 2 if same else len(down) * len(across)
             if progress is not None:
                 progress(done, total)
+
+
+def _add_triangle(rows: Block, tiles: Tiles) -> None:
+    """Add each pair among some rows once; halves of halves, so that little is computed twice."""
+    half = len(rows) // 2
+    if half < max(1, tiles.tile_rows // _FEWEST_HALVES):
+        tiles.add_tile(rows, rows, same=True)
+        return
+    upper, lower = rows.part(slice(0, half)), rows.part(slice(half, len(rows)))
+    _add_triangle(upper, tiles)
+    tiles.add_tile(upper, lower, same=False)
+    _add_triangle(lower, tiles)
 
 
 def add_pairs_between(one: Samples, other: Samples, tiles: Tiles) -> None:
