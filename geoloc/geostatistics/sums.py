@@ -39,8 +39,8 @@ class PairSums:
         metric: ``great_circle`` or ``euclidean``.
         group_count: spatial groups that samples are told apart by; 1 for none.
         value_bins: classes of the histogram; by default of scale 1 (see `ValueBins`).
-        roots: whether fourth roots are summed too, which the estimator ``cressie`` needs and which
-            cost some 6 % of the time.
+        roots: whether fourth roots are summed too, which the estimator ``cressie`` needs; they make
+            the pass over a tile longer.
         device: where the sums live.
 
     Attributes:
