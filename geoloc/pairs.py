@@ -16,23 +16,34 @@ class PairEvidence:
     Attributes:
         lag_km: great-circle distance between the clean places of query and candidate, in km.
         own: True where the candidate is the query's own place (the positive of plain GeoCLIP).
-        observed: dissimilarity of the two images' features; None without a feature to compare.
-        expected: what the semivariogram expects at that lag; None before the first fit.
+        observed: dissimilarity of the two images' features; None without a feature to compare, NaN
+            where one of the two is unknown.
+        expected: what the fitted semivariogram expects at that lag; None before the first fit.
+        score: share of pairs at that lag that are less dissimilar, in [0, 1]; near 0 for a pair
+            more alike than its lag lets expect; NaN where `observed` is; None without both.
+        spread: standard deviation of the dissimilarity of pairs at that lag.
+        sill: what the semivariogram expects of places far apart.
+        effective_range_km: lag at 95 % of the sill.
     """
 
     lag_km: Float[Tensor, "query candidate"]
     own: Bool[Tensor, "query candidate"]
     observed: Float[Tensor, "query candidate"] | None = None
     expected: Float[Tensor, "query candidate"] | None = None
+    score: Float[Tensor, "query candidate"] | None = None
+    spread: Float[Tensor, "query candidate"] | None = None
+    sill: float | None = None
+    effective_range_km: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairFlags:
     """The verdict on each pair, all that a loss may read besides the logits.
 
-    A pair in neither mask is ignored. `weight` multiplies the pair's term inside the sum of
-    exponentials (its logarithm is added to the logit), so a weight above one always makes a
-    negative count more, whatever the sign of its cosine.
+    A pair in neither mask is ignored. The `weight` of a negative multiplies its term inside the sum
+    of exponentials (its logarithm is added to the logit), so a weight above one always makes a
+    negative count more, whatever the sign of its cosine. The weight of a positive is its share: the
+    query's own place has 1, and a place that is nearly as good an answer may have a part of that.
     """
 
     positive: Bool[Tensor, "query candidate"]

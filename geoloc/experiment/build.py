@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,7 +20,11 @@ from geoloc.experiment.schema import (
     NegativesSection,
     TrainingSection,
 )
-from geoloc.losses import contrastive_loss, symmetric_contrastive_loss
+from geoloc.losses import (
+    contrastive_loss,
+    graded_contrastive_loss,
+    symmetric_contrastive_loss,
+)
 from geoloc.models import (
     DualEncoder,
     ImageEncoderSpec,
@@ -29,7 +35,13 @@ from geoloc.models import (
     load_matching,
 )
 from geoloc.models.geoclip import load_location_encoder
-from geoloc.negatives import BatchAndQueue, NegativeRule, PlaceQueue, all_negatives
+from geoloc.negatives import (
+    BatchAndQueue,
+    EpochExpectation,
+    PlaceQueue,
+    RuleSettings,
+    build_rule,
+)
 from geoloc.training import (
     JsonLinesSink,
     Objective,
@@ -39,6 +51,8 @@ from geoloc.training import (
     TensorBoardSink,
     TrainerSettings,
     WandbSink,
+    frozen_features,
+    trained_embeddings,
 )
 
 Say = Callable[[str], None]
@@ -100,29 +114,59 @@ def choose_device(config: ExperimentConfig) -> str:
             return "cpu"
 
 
-def negative_rule(section: NegativesSection) -> NegativeRule:
-    """The verdict on pairs that the configuration names."""
-    match section.rule:
-        case "all":
-            return all_negatives
+def rule_settings(section: NegativesSection) -> RuleSettings:
+    """What rules take as near, far, alike and hard."""
+    return RuleSettings(**{each.name: getattr(section, each.name) for each in fields(RuleSettings)})
 
 
 def pair_loss(section: TrainingSection) -> PairLoss:
     """The loss that the configuration names."""
+    match section.loss:
+        case "contrastive":
+            one_way = contrastive_loss
+        case "graded":
+            one_way = graded_contrastive_loss
     match section.direction:
         case "image_to_place":
-            return contrastive_loss
+            return one_way
         case "symmetric":
-            return symmetric_contrastive_loss
+            return partial(symmetric_contrastive_loss, one_way=one_way)
 
 
-def build_objective(config: ExperimentConfig, device: str) -> Objective:
-    """Candidates, rule and loss of a step."""
+def compared_dim(section: NegativesSection, model: DualEncoder) -> int | None:
+    """Length of the features that pairs are judged by; None where no pair is."""
+    if not section.needs_fit:
+        return None
+    trained = section.features == "trained"
+    return model.embedding_dim if trained else model.image_encoder.feature_dim
+
+
+def build_objective(
+    config: ExperimentConfig,
+    device: str,
+    *,
+    feature_dim: int | None = None,
+    expectation: EpochExpectation | None = None,
+) -> Objective:
+    """Candidates, rule and loss of a step.
+
+    Args:
+        config: the experiment.
+        device: where the queue lives.
+        feature_dim: length of the features that a queue keeps beside places (`compared_dim`); None
+            keeps places alone, which is all that a rule without a fit needs.
+        expectation: where the sampler publishes its fits; None where nothing is fitted.
+    """
     section = config.negatives
-    queue = PlaceQueue(section.queue, device=device) if section.queue else None
+    trained = section.features == "trained"
+    queue = None
+    if section.queue:
+        queue = PlaceQueue(section.queue, feature_dim=feature_dim, device=device)
     return Objective(
         source=BatchAndQueue(queue),
-        rule=negative_rule(section),
+        rule=build_rule(section.rule, rule_settings(section)),
+        expectation=expectation,
+        compared=trained_embeddings if trained else frozen_features,
         loss=pair_loss(config.training),
         batch_noise_m=section.batch_noise_m,
         queue_noise_m=section.queue_noise_m,

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from geoloc.negatives import RuleName
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -114,16 +116,50 @@ class ModelSection(Section):
 
 
 class NegativesSection(Section):
-    """Whom an image is compared with, and the rule that judges each pair.
+    """Whom an image is compared with, the rule that judges each pair, and the fit it judges by.
 
-    `queue`: places of earlier batches kept as further candidates. `batch_noise_m`, `queue_noise_m`:
-    standard deviation, in metres along each axis, of the noise on the candidates' places.
+    `queue`: places of earlier batches kept as further candidates, with their features.
+    `batch_noise_m`, `queue_noise_m`: standard deviation, in metres along each axis, of the noise on
+    the candidates' places. `features`: what pairs are called alike by: embeddings as they are being
+    trained, or features of the frozen backbone. `measure` to `hard_log_weight`: see `RuleSettings`.
+    `warmup_epochs` to `local`: see `RefitSettings`. `hard_share`: share of each batch that mined
+    hard negatives of its samples may take, 0 for random batches; `neighbours` to `index`: see
+    `MiningSettings`. `same_place_km`: samples this near are kept out of one batch where possible.
     """
 
-    rule: Literal["all"] = "all"
+    rule: RuleName = "all"
     queue: CountOrZero = 4096
     batch_noise_m: Annotated[float, Field(ge=0.0)] = 150.0
     queue_noise_m: Annotated[float, Field(ge=0.0)] = 1000.0
+    features: Literal["trained", "frozen"] = "trained"
+    measure: Literal["quantile", "residual"] = "quantile"
+    alike_level: Annotated[float, Field(ge=0.0)] = 0.5
+    near_km: Annotated[float, Field(ge=0.0)] = 300.0
+    near_ranges: Annotated[float, Field(ge=0.0)] = 0.5
+    false_quantile: Share = 0.5
+    false_residual: float = 0.0
+    positive_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    far_ranges: Annotated[float, Field(ge=0.0)] = 1.0
+    hard_quantile: Share = 0.1
+    hard_residual: float = -1.0
+    hard_log_weight: Annotated[float, Field(ge=0.0)] = 1.6
+    warmup_epochs: CountOrZero = 1
+    refit_every_epochs: Count = 1
+    fit_samples: Annotated[int, Field(ge=50)] = 20_000
+    fit_pairs: Count = 10_000_000
+    local: bool = False
+    hard_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    neighbours: Count = 64
+    per_anchor: Count = 4
+    mining_quantile: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    pool: Annotated[int, Field(ge=2)] = 100_000
+    index: Literal["exact", "faiss"] = "exact"
+    same_place_km: Annotated[float, Field(ge=0.0)] = 1.0
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether anything is judged by a semivariogram."""
+        return self.rule not in ("all", "distance") or self.hard_share > 0
 
 
 class OptimizerSection(Section):
@@ -146,11 +182,14 @@ class OptimizerSection(Section):
 class TrainingSection(Section):
     """How long, how precisely, and what is kept on the way.
 
+    `loss`: where a query has several positives, contrastive asks that one of them be found, graded
+    that each be, by its share; with one positive they are equal.
     `device`: auto takes the first GPU, else the CPU. `precision`: auto is bf16 on a GPU, fp32 on a
     CPU. `threads`: arithmetic threads on the CPU, null for all.
     """
 
     epochs: Count = 10
+    loss: Literal["contrastive", "graded"] = "graded"
     direction: Literal["image_to_place", "symmetric"] = "image_to_place"
     accumulate: Count = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -211,4 +250,10 @@ class ExperimentConfig(Section):
             raise ValueError(
                 "data.cache_features holds one view of each image: leave data.augmentation out"
             )
+        if self.negatives.needs_fit and not self.data.cache_features:
+            raise ValueError(
+                "rules and batches by semivariogram read samples at random: set data.cache_features"
+            )
+        if self.negatives.features == "frozen" and not self.model.frozen_backbone:
+            raise ValueError("negatives.features=frozen needs model.frozen_backbone=true")
         return self

@@ -19,6 +19,7 @@ from geoloc.experiment.build import (
     build_objective,
     build_sinks,
     choose_device,
+    compared_dim,
     model_spec,
     plain_stream,
     trainer_settings,
@@ -34,9 +35,12 @@ from geoloc.experiment.galleries import (
 from geoloc.experiment.prepare_data import ensure_earth_tiles, features_of, thin
 from geoloc.experiment.run_directory import RunDirectory, held, open_run
 from geoloc.experiment.schema import ExperimentConfig
+from geoloc.experiment.training_batches import cached_batches
 from geoloc.experiment.validate import validator
 from geoloc.models import DualEncoder, load_model, save_model
+from geoloc.negatives import EpochExpectation
 from geoloc.training import (
+    Objective,
     ProgressSink,
     Trainer,
     TrainingData,
@@ -86,8 +90,15 @@ def _train(config: ExperimentConfig, *, say: Say) -> TrainOutcome:
     device = choose_device(config)
     seed_everything(config.seed, device=device)
     model = build_dual_encoder(config, say=say)
-    data, validation = _data_and_validation(config, run, model, device=device, say=say)
-    result = _fit(config, run, model, data=data, validation=validation, device=device, say=say)
+    expectation = EpochExpectation()
+    data, validation = _data_and_validation(config, run, model, expectation, device=device, say=say)
+    feature_dim = compared_dim(config.negatives, model)
+    objective = build_objective(
+        config, device, feature_dim=feature_dim, expectation=expectation
+    )
+    result = _fit(
+        config, run, model, objective, data=data, validation=validation, device=device, say=say
+    )
     if result.interrupted is not None:
         return TrainOutcome(
             run=run, summary=f"stopped at step {result.step:,}", interrupted_by=result.interrupted
@@ -96,7 +107,13 @@ def _train(config: ExperimentConfig, *, say: Say) -> TrainOutcome:
 
 
 def _data_and_validation(
-    config: ExperimentConfig, run: RunDirectory, model: DualEncoder, *, device: str, say: Say
+    config: ExperimentConfig,
+    run: RunDirectory,
+    model: DualEncoder,
+    expectation: EpochExpectation,
+    *,
+    device: str,
+    say: Say,
 ) -> tuple[TrainingData, Validation | None]:
     """Batches to train on, and what is measured after epochs."""
     source = config.data.validation
@@ -106,7 +123,7 @@ def _data_and_validation(
         known = cache.latlon_deg
         kept = thin(known, limit=limit, seed=config.seed)
         keep_training_places(run, kept, total=len(known))
-        data = FeatureBatches(cache, config.data.batch_size, seed=config.seed)
+        data = cached_batches(config, cache, model, expectation, device=device)
         if source is None:
             return data, None
         held_out = features_of(config, model, source, device=device, say=say)
@@ -155,6 +172,7 @@ def _fit(
     config: ExperimentConfig,
     run: RunDirectory,
     model: DualEncoder,
+    objective: Objective,
     *,
     data: TrainingData,
     validation: Validation | None,
@@ -167,7 +185,7 @@ def _fit(
     trainer = Trainer(
         model,
         data,
-        build_objective(config, device),
+        objective,
         settings=settings,
         folder=run.path,
         sinks=sinks,

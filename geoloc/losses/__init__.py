@@ -1,5 +1,9 @@
 """Losses: they read logits and PairFlags, nothing else."""
 
-from geoloc.losses.contrastive import contrastive_loss, symmetric_contrastive_loss
+from geoloc.losses.contrastive import (
+    contrastive_loss,
+    graded_contrastive_loss,
+    symmetric_contrastive_loss,
+)
 
-__all__ = ["contrastive_loss", "symmetric_contrastive_loss"]
+__all__ = ["contrastive_loss", "graded_contrastive_loss", "symmetric_contrastive_loss"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -35,10 +37,38 @@ def contrastive_loss(
     return loss.sum() / scored.sum().clamp(min=1)
 
 
+def graded_contrastive_loss(
+    logits: Float[Tensor, "query candidate"], flags: PairFlags
+) -> Float[Tensor, ""]:
+    """Mean over queries of the cross-entropy against a target spread over several positives.
+
+    The target of a positive is its weight over the sum of its row's positive weights. In the
+    denominator positives count once and negatives by their weights, as in `contrastive_loss`, which
+    this is equal to where each query has one positive of weight 1. Where there are several the two
+    differ: here each positive must be found, there it is enough to find one.
+
+    Source: label smoothing over near places, as in Haas, Skreta, Alberti, Finn (2023), PIGEON,
+    equation 2; the form of the loss is L_out of Khosla et al. (2020), equation 2, with weights.
+    """
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    weight = flags.weight.detach().to(wide.dtype)
+    share = torch.where(flags.positive, weight, 0.0)
+    total = share.sum(dim=1)
+    log_weight = torch.where(flags.negative, weight, 1.0).log()
+    present = flags.positive | (flags.negative & (weight > 0))
+    normalizer = _masked_log_sum_exp(wide + log_weight, present)
+    target = share / total.clamp(min=torch.finfo(wide.dtype).tiny)[:, None]
+    found = torch.where(share > 0, target * wide, 0.0).sum(dim=1)
+    scored = total > 0
+    return torch.where(scored, normalizer - found, 0.0).sum() / scored.sum().clamp(min=1)
+
+
 def symmetric_contrastive_loss(
     logits: Float[Tensor, "query candidate"],
     flags: PairFlags,
     batch_size: int | None = None,
+    *,
+    one_way: Callable[[Tensor, PairFlags], Tensor] = contrastive_loss,
 ) -> Float[Tensor, ""]:
     """Mean of image-to-place over all candidates and place-to-image within the batch.
 
@@ -59,8 +89,8 @@ def symmetric_contrastive_loss(
         negative=flags.negative[:, :count].T,
         weight=flags.weight[:, :count].T,
     )
-    to_places = contrastive_loss(logits, flags)
-    to_images = contrastive_loss(logits[:, :count].T, transposed)
+    to_places = one_way(logits, flags)
+    to_images = one_way(logits[:, :count].T, transposed)
     return (to_places + to_images) / 2
 
 

@@ -14,12 +14,21 @@ from geoloc.training.optimization import OptimizerSettings, learning_rate_factor
 from geoloc.training.seeding import seed_everything, step_generator
 from geoloc.training.settings import (
     Best,
+    KeepsTensors,
     TrainerSettings,
     TrainingData,
     TrainingResult,
     Validation,
 )
-from geoloc.training.step import Objective, PairLoss, StepOutcome, contrastive_step
+from geoloc.training.step import (
+    Compared,
+    Objective,
+    PairLoss,
+    StepOutcome,
+    contrastive_step,
+    frozen_features,
+    trained_embeddings,
+)
 from geoloc.training.telemetry import (
     JsonLinesSink,
     ProgressSink,
@@ -32,7 +41,9 @@ from geoloc.training.trainer import Trainer
 __all__ = [
     "Best",
     "Checkpoint",
+    "Compared",
     "JsonLinesSink",
+    "KeepsTensors",
     "Objective",
     "OptimizerSettings",
     "PairLoss",
@@ -49,10 +60,12 @@ __all__ = [
     "contrastive_step",
     "find_fault",
     "find_latest",
+    "frozen_features",
     "has_checkpoints",
     "learning_rate_factor",
     "load_checkpoint",
     "save_checkpoint",
     "seed_everything",
     "step_generator",
+    "trained_embeddings",
 ]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from torch import Tensor
+
 from geoloc.batch import GeoBatch
 from geoloc.errors import ConfigError
 from geoloc.models import DualEncoder
@@ -33,6 +35,19 @@ class TrainingData(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Let the next `epoch` go on exactly after that position."""
+        ...
+
+
+@runtime_checkable
+class KeepsTensors(Protocol):
+    """Training data whose position also needs tensors: an order, a fit, a bank of features."""
+
+    def tensor_state(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold besides `state`."""
+        ...
+
+    def load_tensor_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `tensor_state` gave; comes before `restore`."""
         ...
 
 

@@ -1,18 +1,19 @@
 """One step of training: batch, candidates, evidence, flags, loss. Read this file first.
 
-    batch ── candidates ── evidence ── flags ──┐
-      └───── embeddings of images and places ──┴── logits ── loss
+    batch ── images ── candidates ── evidence ── flags ──┐
+               └───────────┴── places ── logits ─────────┴── loss
 
 The queries are the images of the batch. The candidates are the places of the batch and those of a
 queue of recent batches. What is known of each (query, candidate) pair is its evidence, measured on
-clean places; a rule turns evidence into flags (positive, negative, weight); the loss reads logits
-and flags and nothing else. Plain GeoCLIP is the rule `all_negatives`.
+clean places and held against the epoch's semivariogram; a rule turns evidence into flags (positive,
+negative, weight); the loss reads logits and flags and nothing else. Plain GeoCLIP is the rule
+`all_negatives`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -26,7 +27,7 @@ from geoloc.models import DualEncoder
 from geoloc.negatives import (
     Candidates,
     CandidateSource,
-    Expectation,
+    EpochExpectation,
     NegativeRule,
     all_negatives,
     observe,
@@ -36,6 +37,21 @@ from geoloc.pairs import PairFlags
 PairLoss: TypeAlias = Callable[[Tensor, PairFlags], Tensor]
 """From logits (query, candidate) and flags to one number."""
 
+Compared: TypeAlias = Callable[[GeoBatch, Tensor], Tensor | None]
+"""From a batch and its images' embeddings to the features by which pairs are called alike."""
+
+
+def frozen_features(batch: GeoBatch, image: Tensor) -> Tensor | None:
+    """The features of a frozen backbone, where there is one."""
+    del image
+    return batch.feature
+
+
+def trained_embeddings(batch: GeoBatch, image: Tensor) -> Tensor | None:
+    """The embeddings as they are at this step, without gradient."""
+    del batch
+    return image.detach().float()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
@@ -44,8 +60,9 @@ class Objective:
     Attributes:
         source: chooses the candidates of each batch.
         rule: the verdict on pairs.
-        expectation: what the semivariogram expects at a lag; asked anew at every step, so an
-            object that is refitted each epoch may stand here.
+        expectation: holds the semivariogram of the epoch, asked anew at every step; None for rules
+            that need none.
+        compared: gives the features that the semivariogram was fitted to as well.
         loss: reads logits and flags; `contrastive_loss` is GeoCLIP's.
         batch_noise_m: standard deviation per axis, in metres, of the noise on the batch's places.
         queue_noise_m: the same for the places of the queue.
@@ -53,7 +70,8 @@ class Objective:
 
     source: CandidateSource
     rule: NegativeRule = all_negatives
-    expectation: Expectation | None = None
+    expectation: EpochExpectation | None = None
+    compared: Compared = frozen_features
     loss: PairLoss = contrastive_loss
     batch_noise_m: float = 150.0
     queue_noise_m: float = 1000.0
@@ -65,10 +83,12 @@ class StepOutcome:
 
     Attributes:
         loss: to be minimised.
+        seen: the batch with the features that its pairs were judged by, for the source's `update`.
         values: detached scalars on the device, by name; reading them is left to the caller.
     """
 
     loss: Float[Tensor, ""]
+    seen: GeoBatch
     values: dict[str, Float[Tensor, ""]]
 
 
@@ -83,22 +103,27 @@ def contrastive_step(
         objective: candidates, rule and loss.
         generator: the noise of the places is drawn from it; on the batch's device.
     """
-    candidates = objective.source.candidates(batch)
+    if batch.feature is None and batch.image is not None and model.frozen_backbone:
+        batch = replace(batch, feature=model.backbone_features(batch.image))
+    image = model.embed_batch(batch)
+    seen = replace(batch, feature=objective.compared(batch, image))
+    candidates = objective.source.candidates(seen)
+    expectation = objective.expectation
     evidence = observe(
         batch.latlon_deg,
         candidates.latlon_deg,
         candidates.own,
-        query_feature=batch.feature,
+        query_feature=seen.feature,
         candidate_feature=candidates.feature,
-        expectation=objective.expectation,
+        expectation=None if expectation is None else expectation.current,
     )
     flags = objective.rule(evidence)
-    image = model.embed_batch(batch)
     # One pass over batch and queue: one large product is faster than two small ones.
     place = model.embed_places(noised_places(candidates, objective, generator))
     logits = pair_logits(image, place, model.scale())
     return StepOutcome(
         loss=objective.loss(logits, flags),
+        seen=seen,
         values=_values(logits, candidates, flags, model.scale()),
     )
 
@@ -145,6 +170,8 @@ def _values(
         "top1_of_candidates": top1.float().mean(),
         "logit_scale": scale.detach().float(),
         "share_negative": flags.negative.float().mean(),
+        "share_hard": (flags.negative & (flags.weight > 1)).float().mean(),
+        "share_false": (~flags.negative & ~candidates.own).float().mean(),
         "mean_negative_weight": (flags.weight * flags.negative).sum()
         / flags.negative.sum().clamp(min=1),
     }

@@ -83,7 +83,7 @@ class Stepper:
             outcome = contrastive_step(self._model, batch, self._objective, generator=noise)
         # Under bf16 too the backward pass runs outside autocast, as torch advises.
         (outcome.loss / share).backward()
-        self._objective.source.update(batch)
+        self._objective.source.update(outcome.seen)
         values = {"loss": outcome.loss.detach(), **outcome.values}
         return {name: value / share for name, value in values.items()}
 

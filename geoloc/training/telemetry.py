@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -11,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from geoloc.errors import ConfigError, DataError
@@ -32,6 +35,15 @@ class ScalarSink(Protocol):
 
     def close(self) -> None:
         """Bring everything to its place; nothing is written afterwards."""
+        ...
+
+
+@runtime_checkable
+class PictureSink(Protocol):
+    """Takes pictures as well; a sink of numbers may be one, and need not."""
+
+    def write_picture(self, step: int, name: str, png: bytes) -> None:
+        """Take a picture of a step."""
         ...
 
 
@@ -106,6 +118,11 @@ class TensorBoardSink:
         """Add one point to the curve of each name."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
+
+    def write_picture(self, step: int, name: str, png: bytes) -> None:
+        """Show a picture under the name."""
+        pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+        self._writer.add_image(name, pixels, step, dataformats="HWC")
 
     def close(self) -> None:
         """Write out and close the event file."""

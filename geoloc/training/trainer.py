@@ -19,6 +19,7 @@ from geoloc.training.optimization import learning_rate_factor
 from geoloc.training.seeding import random_state, restore_random_state
 from geoloc.training.settings import (
     Best,
+    KeepsTensors,
     TrainerSettings,
     TrainingData,
     TrainingResult,
@@ -257,8 +258,9 @@ class Trainer:
         if self._saved == (self._step, self._epoch):
             return
         tensors, random_values = random_state()
-        extra = {f"random.{name}": value for name, value in tensors.items()}
-        extra |= {f"run.{name}": value for name, value in self._stepper.counted_state().items()}
+        kept = self._data.tensor_state() if isinstance(self._data, KeepsTensors) else {}
+        named = {"random": tensors, "run": self._stepper.counted_state(), "data": kept}
+        extra = {f"{name}.{key}": v for name, part in named.items() for key, v in part.items()}
         state = {
             "epoch": self._epoch,
             "position": self._position,
@@ -290,6 +292,8 @@ class Trainer:
         self._stepper.load(saved.optimizer, part(saved.extra, "run."))
         self._skipped_steps = int(saved.extra["run.skipped"][0])
         restore_random_state(part(saved.extra, "random."), state["random"])
+        if isinstance(self._data, KeepsTensors):
+            self._data.load_tensor_state(part(saved.extra, "data."))
         self._step, self._epoch = state["step"], state["epoch"]
         self._position = state["position"]
         self._best = None if state["best"] is None else Best(**state["best"])

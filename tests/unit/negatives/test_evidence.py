@@ -1,10 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from geoloc.negatives import observe
+from geoloc.negatives import Judgement, observe
 
 PARIS, LONDON, SYDNEY = (48.8566, 2.3522), (51.5074, -0.1278), (-33.8688, 151.2093)
+
+
+@dataclass
+class LinearExpectation:
+    has_structure: bool = True
+    sill: float = 1.0
+    effective_range_km: float = 950.0
+
+    def judge(self, query_latlon_deg, lag_km, observed):
+        del query_latlon_deg
+        expected = lag_km / 1000.0
+        return Judgement(
+            expected=expected, score=observed.to(expected), spread=torch.ones_like(expected)
+        )
 
 
 def places(*pairs: tuple[float, float]) -> torch.Tensor:
@@ -62,10 +78,31 @@ def test_the_expectation_is_asked_at_the_lags():
         places(PARIS),
         places(PARIS, LONDON),
         torch.eye(1, 2, dtype=torch.bool),
-        expectation=lambda lag_km: lag_km / 1000.0,
+        expectation=LinearExpectation(),
     )
     assert evidence.expected is not None
+    assert evidence.score is not None
     assert torch.equal(evidence.expected, evidence.lag_km / 1000.0)
+    assert evidence.effective_range_km == 950.0
+    assert evidence.sill == 1.0
+    # without features there is nothing to score, and no rule can flag anything
+    assert evidence.observed is None
+    assert bool(evidence.score.isnan().all())
+
+
+def test_a_curve_without_structure_expects_nothing():
+    evidence = observe(
+        places(PARIS),
+        places(PARIS, LONDON),
+        torch.eye(1, 2, dtype=torch.bool),
+        query_feature=torch.ones(1, 3),
+        candidate_feature=torch.ones(2, 3),
+        expectation=LinearExpectation(has_structure=False),
+    )
+    assert evidence.observed is not None
+    assert evidence.expected is None
+    assert evidence.score is None
+    assert evidence.sill is None
 
 
 def test_no_gradient_flows_through_evidence():

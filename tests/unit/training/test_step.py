@@ -7,7 +7,14 @@ from training_worlds import ImageStream, tiny_model
 
 from geoloc.geodesy import great_circle_km
 from geoloc.losses import symmetric_contrastive_loss
-from geoloc.negatives import BatchAndQueue, Candidates, PlaceQueue, all_negatives
+from geoloc.negatives import (
+    BatchAndQueue,
+    Candidates,
+    EpochExpectation,
+    Judgement,
+    PlaceQueue,
+    all_negatives,
+)
 from geoloc.pairs import PairEvidence, PairFlags
 from geoloc.training import Objective, contrastive_step, step_generator
 from geoloc.training.step import noised_places, pair_logits
@@ -73,6 +80,14 @@ def test_evidence_is_measured_on_clean_places_whatever_the_noise():
     assert torch.equal(seen[0].lag_km.diagonal(), torch.zeros(7, dtype=torch.float64))
 
 
+class ThousandKmALevel:
+    sill, effective_range_km, has_structure = 1.0, 1000.0, True
+
+    def judge(self, query_latlon_deg, lag_km, observed):
+        del query_latlon_deg, observed
+        return Judgement(expected=lag_km / 1000.0, score=lag_km, spread=lag_km)
+
+
 def test_the_rule_and_the_expectation_decide_what_the_loss_sees():
     def far_only(evidence: PairEvidence) -> PairFlags:
         assert evidence.expected is not None
@@ -82,8 +97,10 @@ def test_the_rule_and_the_expectation_decide_what_the_loss_sees():
         )
 
     model, batch, source = tiny_model().eval(), ImageStream().batch(0, 0), filled_source()
+    expectation = EpochExpectation()
+    expectation.current = ThousandKmALevel()
     objective = Objective(
-        source=source, rule=far_only, expectation=lambda lag_km: lag_km / 1000.0,
+        source=source, rule=far_only, expectation=expectation,
         batch_noise_m=0.0, queue_noise_m=0.0,
     )  # fmt: skip
     outcome = contrastive_step(model, batch, objective, generator=noise())

@@ -1,0 +1,111 @@
+"""Batches of cached features: in random order, or composed by a semivariogram each epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geoloc.batch import GeoBatch
+from geoloc.data import list_shards
+from geoloc.data.feature_cache import FeatureBatches, FeatureCache
+from geoloc.errors import MismatchError
+from geoloc.experiment.schema import ExperimentConfig, NegativesSection
+from geoloc.models import DualEncoder
+from geoloc.negatives import (
+    Embed,
+    EpochExpectation,
+    MiningSettings,
+    RefitSettings,
+    SemivariogramSampler,
+)
+from geoloc.training import TrainingData
+
+
+def cached_batches(
+    config: ExperimentConfig,
+    cache: FeatureCache,
+    model: DualEncoder,
+    expectation: EpochExpectation,
+    *,
+    device: str,
+) -> TrainingData:
+    """What the trainer iterates over.
+
+    Raises:
+        MismatchError: a semivariogram is to be fitted to features of another split than training.
+    """
+    section = config.negatives
+    if not section.needs_fit:
+        return FeatureBatches(cache, config.data.batch_size, seed=config.seed)
+    refuse_other_splits(config, cache)
+    return SemivariogramSampler(
+        cache,
+        config.data.batch_size,
+        embedder(section, model, device),
+        expectation,
+        refit=refit_settings(section),
+        mining=mining_settings(section),
+        hard_share=section.hard_share,
+        same_place_km=section.same_place_km,
+        seed=config.seed,
+        device=device,
+    )
+
+
+def refuse_other_splits(config: ExperimentConfig, cache: FeatureCache) -> None:
+    """Do nothing where the features are those of the training split, and of no other split.
+
+    Raises:
+        MismatchError: they are not.
+    """
+    mine = cache.fingerprint.get("shards")
+    if mine != list_shards(config.data.train).fingerprint():
+        raise MismatchError("the semivariogram is fitted on the training split alone: other shards")
+    others = {"validation": config.data.validation, **config.data.tests}
+    for name, source in others.items():
+        if source is not None and list_shards(source).fingerprint() == mine:
+            raise MismatchError(
+                f"the {name} split is the training split: a semivariogram fitted to it would leak"
+            )
+
+
+def embedder(section: NegativesSection, model: DualEncoder, device: str) -> Embed:
+    """The features that pairs are called alike by, of clean samples, in evaluation mode."""
+
+    def embed(batch: GeoBatch) -> Tensor:
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            moved = batch.to(device)
+            if section.features == "trained":
+                feature = model.embed_batch(moved)
+            else:
+                assert moved.feature is not None, "a cache gives features"
+                feature = moved.feature
+        model.train(training)
+        return feature
+
+    return embed
+
+
+def refit_settings(section: NegativesSection) -> RefitSettings:
+    """When the semivariogram is fitted, and to how much."""
+    return RefitSettings(
+        warmup_epochs=section.warmup_epochs,
+        every_epochs=section.refit_every_epochs,
+        samples=section.fit_samples,
+        pairs=section.fit_pairs,
+        local=section.local,
+    )
+
+
+def mining_settings(section: NegativesSection) -> MiningSettings:
+    """Which hard negatives are put into the batches of their anchors."""
+    return MiningSettings(
+        neighbours=section.neighbours,
+        per_anchor=section.per_anchor,
+        quantile=section.mining_quantile,
+        beyond=section.far_ranges,
+        pool=section.pool,
+        index=section.index,
+    )

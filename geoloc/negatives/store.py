@@ -1,0 +1,53 @@
+"""SampleStore: the training split by row; RefitReport: what was made of it at an epoch's start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from geoloc.batch import GeoBatch
+from geoloc.negatives.expectation import ExpectedSemivariance
+
+Embed: TypeAlias = Callable[[GeoBatch], Float[Tensor, "batch feature"]]
+"""The features that a semivariogram is to be fitted to: trained embeddings, frozen features."""
+
+
+@runtime_checkable
+class SampleStore(Protocol):
+    """Samples of the training split that can be read by row."""
+
+    latlon_deg: Float64[np.ndarray, "sample 2"]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def batch(self, rows: Int64[np.ndarray, " row"], *, labels: bool = True) -> GeoBatch:
+        """The samples of these rows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefitReport:
+    """What happened at the beginning of an epoch, for diagnostics.
+
+    Attributes:
+        epoch: counted from 0.
+        rows: the samples embedded, by row.
+        feature: their features.
+        fitted: how many of them, from the first on, the fit has seen; the others are held out.
+        expectation: the fit.
+        seconds: that embedding, fitting and mining took.
+    """
+
+    epoch: int
+    rows: Int64[np.ndarray, " sample"]
+    feature: Float[Tensor, "sample feature"]
+    fitted: int
+    expectation: ExpectedSemivariance
+    seconds: float
