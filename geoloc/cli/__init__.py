@@ -9,13 +9,24 @@ import sys
 from collections.abc import Sequence
 
 from geoloc._version import __version__
-from geoloc.cli import config, embed, evaluate, gallery, query, score, shards, train, variogram
+from geoloc.cli import (
+    ablate,
+    config,
+    embed,
+    evaluate,
+    gallery,
+    query,
+    score,
+    shards,
+    train,
+    variogram,
+)
 from geoloc.cli.command import one_line, show_any_name
 from geoloc.errors import GeolocError
 
 __all__ = ["main"]
 
-_COMMANDS = (train, evaluate, query, score, shards, embed, gallery, variogram, config)
+_COMMANDS = (train, evaluate, ablate, query, score, shards, embed, gallery, variogram, config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

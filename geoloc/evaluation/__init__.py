@@ -9,6 +9,7 @@ from geoloc.evaluation.baselines import (
     best_constant_place,
     score_guesses,
 )
+from geoloc.evaluation.comparison import Comparison, RowErrors, compare, metric_values
 from geoloc.evaluation.evaluate import evaluate_split, place_recall
 from geoloc.evaluation.metrics import (
     accuracy_within,
@@ -39,20 +40,24 @@ __all__ = [
     "LEVELS",
     "PROTOCOLS",
     "RANDOM_PLACE",
+    "Comparison",
     "EvaluationProtocol",
     "EvaluationReport",
     "PredictionTable",
     "ReportRow",
+    "RowErrors",
     "Scores",
     "accuracy_within",
     "baseline_places",
     "baseline_scores",
     "best_constant_place",
     "block_intervals",
+    "compare",
     "evaluate_split",
     "geoscore",
     "mean_of",
     "median_of",
+    "metric_values",
     "nearest_place_index",
     "place_recall",
     "prediction_table",

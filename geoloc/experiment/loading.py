@@ -47,9 +47,9 @@ def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentCo
     Raises:
         ConfigError: a file is missing or is no mapping, a key is unknown, or a value impossible.
     """
-    tree = _read_with_base(Path(path), depth=0)
+    tree = read_tree(Path(path))
     for word in overrides:
-        _apply_override(tree, word)
+        apply_override(tree, word)
     return config_from_tree(tree, where=str(path))
 
 
@@ -63,7 +63,7 @@ def config_from_tree(tree: Mapping[str, Any], *, where: str) -> ExperimentConfig
     try:
         return ExperimentConfig.model_validate_json(json.dumps(tree))
     except (ValidationError, TypeError) as error:
-        raise ConfigError(f"{where}: {_explain(error)}") from None
+        raise ConfigError(f"{where}: {explain(error)}") from None
 
 
 def config_tree(config: ExperimentConfig) -> dict[str, Any]:
@@ -110,7 +110,21 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _apply_override(tree: dict[str, Any], word: str) -> None:
+def read_tree(path: Path) -> dict[str, Any]:
+    """A YAML file laid over its `base:` files, as a plain mapping.
+
+    Raises:
+        ConfigError: a file is missing or is no mapping, or bases are too deep.
+    """
+    return _read_with_base(path, depth=0)
+
+
+def apply_override(tree: dict[str, Any], word: str) -> None:
+    """Set one key of a mapping by a word `section.key=value`, the value in YAML.
+
+    Raises:
+        ConfigError: the word is of another form.
+    """
     dotted, equals, text = word.partition("=")
     if not equals or not dotted:
         raise ConfigError(f"{word!r} is no override: write section.key=value")
@@ -143,7 +157,8 @@ def _refuse_unknown_keys(
             _refuse_unknown_keys(section, inner, prefix=f"{prefix}{key}.", where=where)
 
 
-def _explain(error: ValidationError | TypeError) -> str:
+def explain(error: ValidationError | TypeError) -> str:
+    """What is wrong with which key, in one line."""
     if isinstance(error, TypeError):
         return str(error)
     parts: list[str] = []

@@ -137,7 +137,7 @@ def open_run(config: ExperimentConfig) -> RunDirectory:
         folder.mkdir(parents=True, exist_ok=True)
     write_text(run.path / "config.yaml", config_yaml(config))
     write_json(run.path / "config.json", config_tree(config))
-    run.update_record({**_provenance(config), "finished": False})
+    run.update_record({**provenance(config), "finished": False})
     return run
 
 
@@ -164,7 +164,8 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _provenance(config: ExperimentConfig) -> dict[str, Any]:
+def provenance(config: ExperimentConfig) -> dict[str, Any]:
+    """What a result came from: versions, commit, hash of the configuration, time, seed."""
     versions: dict[str, str] = {"python": platform.python_version(), "geoloc": __version__}
     for package in _RECORDED_PACKAGES:
         versions[package] = metadata.version(package)

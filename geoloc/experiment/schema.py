@@ -125,6 +125,7 @@ class NegativesSection(Section):
     `warmup_epochs` to `local`: see `RefitSettings`. `hard_share`: share of each batch that mined
     hard negatives of its samples may take, 0 for random batches; `neighbours` to `index`: see
     `MiningSettings`. `same_place_km`: samples this near are kept out of one batch where possible.
+    `report`: whether RUN/negatives/report.html is written after each fit (some 2 s of a core).
     """
 
     rule: RuleName = "all"
@@ -155,6 +156,7 @@ class NegativesSection(Section):
     pool: Annotated[int, Field(ge=2)] = 100_000
     index: Literal["exact", "faiss"] = "exact"
     same_place_km: Annotated[float, Field(ge=0.0)] = 1.0
+    report: bool = True
 
     @property
     def needs_fit(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -33,6 +33,7 @@ from geoloc.experiment.galleries import (
     training_places,
 )
 from geoloc.experiment.prepare_data import ensure_earth_tiles, features_of, thin
+from geoloc.experiment.refit_diary import RefitDiary
 from geoloc.experiment.run_directory import RunDirectory, held, open_run
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.experiment.training_batches import cached_batches
@@ -40,7 +41,6 @@ from geoloc.experiment.validate import validator
 from geoloc.models import DualEncoder, load_model, save_model
 from geoloc.negatives import EpochExpectation
 from geoloc.training import (
-    Objective,
     ProgressSink,
     Trainer,
     TrainingData,
@@ -90,15 +90,8 @@ def _train(config: ExperimentConfig, *, say: Say) -> TrainOutcome:
     device = choose_device(config)
     seed_everything(config.seed, device=device)
     model = build_dual_encoder(config, say=say)
-    expectation = EpochExpectation()
-    data, validation = _data_and_validation(config, run, model, expectation, device=device, say=say)
-    feature_dim = compared_dim(config.negatives, model)
-    objective = build_objective(
-        config, device, feature_dim=feature_dim, expectation=expectation
-    )
-    result = _fit(
-        config, run, model, objective, data=data, validation=validation, device=device, say=say
-    )
+    prepared = _prepared(config, run, model, device=device, say=say)
+    result = _fit(config, run, model, prepared, device=device, say=say)
     if result.interrupted is not None:
         return TrainOutcome(
             run=run, summary=f"stopped at step {result.step:,}", interrupted_by=result.interrupted
@@ -106,43 +99,63 @@ def _train(config: ExperimentConfig, *, say: Say) -> TrainOutcome:
     return _finish(config, run, model, result, device=device, say=say)
 
 
-def _data_and_validation(
-    config: ExperimentConfig,
-    run: RunDirectory,
-    model: DualEncoder,
-    expectation: EpochExpectation,
-    *,
-    device: str,
-    say: Say,
-) -> tuple[TrainingData, Validation | None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What a run is trained with.
+
+    Attributes:
+        data: batches.
+        validation: what is measured after epochs.
+        expectation: where the sampler publishes its fits.
+        diary: writes down what each refit found; None where nothing is fitted or to be reported.
+    """
+
+    data: TrainingData
+    validation: Validation | None
+    expectation: EpochExpectation = field(default_factory=EpochExpectation)
+    diary: RefitDiary | None = None
+
+
+def _prepared(
+    config: ExperimentConfig, run: RunDirectory, model: DualEncoder, *, device: str, say: Say
+) -> _Prepared:
     """Batches to train on, and what is measured after epochs."""
     source = config.data.validation
     if config.data.cache_features:
-        cache = features_of(config, model, config.data.train, device=device, say=say)
-        limit = config.evaluation.gallery_places
-        known = cache.latlon_deg
-        kept = thin(known, limit=limit, seed=config.seed)
-        keep_training_places(run, kept, total=len(known))
-        data = cached_batches(config, cache, model, expectation, device=device)
-        if source is None:
-            return data, None
-        held_out = features_of(config, model, source, device=device, say=say)
+        return _prepared_from_cache(config, run, model, device=device, say=say)
+    data = training_stream(config, model.preset, say=say)
+    if source is None:
+        return _Prepared(data=data, validation=None)
+    stream = plain_stream(config, model.preset, source)
+    places = training_places(run, config)
+    validation = _validation(
+        config, run, batches=lambda: stream.epoch(0), places=places, device=device
+    )
+    return _Prepared(data=data, validation=validation)
+
+
+def _prepared_from_cache(
+    config: ExperimentConfig, run: RunDirectory, model: DualEncoder, *, device: str, say: Say
+) -> _Prepared:
+    cache = features_of(config, model, config.data.train, device=device, say=say)
+    kept = thin(cache.latlon_deg, limit=config.evaluation.gallery_places, seed=config.seed)
+    keep_training_places(run, kept, total=len(cache))
+    section, expectation = config.negatives, EpochExpectation()
+    diary = RefitDiary(config, run, cache) if section.needs_fit and section.report else None
+    on_refit = None if diary is None else diary.note
+    data = cached_batches(config, cache, model, expectation, device=device, on_refit=on_refit)
+    validation = None
+    if config.data.validation is not None:
+        held_out = features_of(config, model, config.data.validation, device=device, say=say)
         size = config.evaluation.batch_size
-        return data, _validation(
+        validation = _validation(
             config,
             run,
             batches=lambda: FeatureBatches(held_out, size, shuffle=False).epoch(0),
             places=cache.latlon_deg,
             device=device,
         )
-    data = training_stream(config, model.preset, say=say)
-    if source is None:
-        return data, None
-    stream = plain_stream(config, model.preset, source)
-    places = training_places(run, config)
-    return data, _validation(
-        config, run, batches=lambda: stream.epoch(0), places=places, device=device
-    )
+    return _Prepared(data=data, validation=validation, expectation=expectation, diary=diary)
 
 
 def _validation(
@@ -172,25 +185,31 @@ def _fit(
     config: ExperimentConfig,
     run: RunDirectory,
     model: DualEncoder,
-    objective: Objective,
+    prepared: _Prepared,
     *,
-    data: TrainingData,
-    validation: Validation | None,
     device: str,
     say: Say,
 ) -> TrainingResult:
     settings = trainer_settings(config, device)
     progress = ProgressSink()
     sinks = [*build_sinks(config, run), progress]
+    objective = build_objective(
+        config,
+        device,
+        feature_dim=compared_dim(config.negatives, model),
+        expectation=prepared.expectation,
+    )
     trainer = Trainer(
         model,
-        data,
+        prepared.data,
         objective,
         settings=settings,
         folder=run.path,
         sinks=sinks,
-        validation=validation,
+        validation=prepared.validation,
     )
+    if prepared.diary is not None:
+        prepared.diary.tell(sinks, lambda: trainer.step)
     progress.expect(trainer.total_steps)
     try:
         step = trainer.restore()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,7 @@ def cached_batches(
     expectation: EpochExpectation,
     *,
     device: str,
+    on_refit: Callable[[RefitReport], None] | None = None,
 ) -> TrainingData:
     """What the trainer iterates over.
 
@@ -49,6 +52,7 @@ def cached_batches(
         same_place_km=section.same_place_km,
         seed=config.seed,
         device=device,
+        on_refit=on_refit,
     )
 
 

@@ -40,8 +40,8 @@ class RuleSettings:
 
     Attributes:
         measure: ``quantile`` judges by u, ``residual`` by (observed - expected) / spread.
-        alike_level: no pair is flagged false or hard unless it is less dissimilar than this share of
-            the sill: of any pairs a tenth has u below 0.1, but few of them look alike.
+        alike_level: only pairs less dissimilar than this share of the sill are flagged false or
+            hard: of any pairs a tenth has u below 0.1, but few of them look alike.
         near_km: pairs up to this lag may be false negatives.
         near_ranges: nor are pairs beyond so many effective ranges ever false negatives.
         false_quantile: near pairs with u below this are false negatives.

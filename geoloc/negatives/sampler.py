@@ -25,6 +25,8 @@ from geoloc.negatives.refit import RefitSettings, fit_expectation
 from geoloc.negatives.store import Embed, RefitReport, SampleStore
 
 _EMBEDDED_AT_ONCE = 1024
+_HELD_OUT_PART = 5
+_MOST_HELD_OUT = 4096
 
 
 @dataclass(slots=True)
@@ -135,12 +137,9 @@ class SemivariogramSampler:
 
     def _refit(self, epoch: int) -> Int64[np.ndarray, "sample per_anchor"]:
         began = time.perf_counter()
-        n, wanted = len(self.store), self.refit.samples
-        shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(n)
-        # Some more than are fitted: flags are calibrated on pairs that the fit has not seen.
-        rows = shuffled if self.hard_share else shuffled[: wanted + wanted // 4]
+        n = len(self.store)
+        rows, fitted, held_out = self._rows(epoch)
         feature = self._features(rows)
-        fitted = min(wanted, max(len(rows) * 4 // 5, 1))
         expectation = fit_expectation(
             self.store.latlon_deg[rows[:fitted]],
             feature[:fitted],
@@ -158,11 +157,25 @@ class SemivariogramSampler:
                 rows=rows,
                 feature=feature,
                 fitted=fitted,
+                held_out=held_out,
                 expectation=expectation,
                 seconds=time.perf_counter() - began,
             )
             self.on_refit(report)
         return hard
+
+    def _rows(self, epoch: int) -> tuple[Int64[np.ndarray, " row"], int, int]:
+        """Samples to embed, how many of the first are fitted, how many of the last never are.
+
+        The held-out ones are the same in every epoch: what is flagged among them can be compared.
+        """
+        n = len(self.store)
+        fixed = np.random.default_rng([self.seed, 1]).permutation(n)
+        held_out = min(n // _HELD_OUT_PART, _MOST_HELD_OUT)
+        others = np.random.default_rng([self.seed, epoch, 1]).permutation(fixed[held_out:])
+        fitted = min(self.refit.samples, len(others))
+        embedded = others if self.hard_share else others[:fitted]
+        return np.concatenate([embedded, fixed[:held_out]]), fitted, held_out
 
     @torch.no_grad()
     def _features(self, rows: Int64[np.ndarray, " row"]) -> Float[Tensor, "row feature"]:

@@ -40,7 +40,8 @@ class RefitReport:
         epoch: counted from 0.
         rows: the samples embedded, by row.
         feature: their features.
-        fitted: how many of them, from the first on, the fit has seen; the others are held out.
+        fitted: how many of them, from the first on, the fit has seen.
+        held_out: how many of the last no fit ever sees, the same in every epoch.
         expectation: the fit.
         seconds: that embedding, fitting and mining took.
     """
@@ -49,5 +50,6 @@ class RefitReport:
     rows: Int64[np.ndarray, " sample"]
     feature: Float[Tensor, "sample feature"]
     fitted: int
+    held_out: int
     expectation: ExpectedSemivariance
     seconds: float

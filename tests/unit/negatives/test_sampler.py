@@ -81,6 +81,9 @@ def test_some_samples_are_held_out_of_the_fit_and_reported():
     assert len(report.rows) == 300
     assert len(set(report.rows.tolist())) == 300
     assert torch.equal(report.feature, samples.store.feature[torch.from_numpy(report.rows)])
+    list(samples.epoch(2))
+    assert np.array_equal(reports[1].rows[-60:], report.rows[-60:]), "the same every epoch"
+    assert not np.array_equal(reports[1].rows[:200], report.rows[:200])
     pairs = int(report.expectation.variogram.pair_count.sum())
     assert pairs <= 200 * 199 // 2
 
