@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from subprocess import STDOUT, Popen
 
 import numpy as np
 import yaml
@@ -103,7 +103,7 @@ def _train_all(
 ) -> dict[str, list[float]]:
     """Every run in a process of its own, some at once; those that are finished stay."""
     done = 0
-    running: list[subprocess.Popen[bytes]] = []
+    running: list[Popen[bytes]] = []
     threads = max(1, (os.cpu_count() or 1) // jobs)
 
     def train(item: tuple[tuple[str, int], ExperimentConfig]) -> float:
@@ -130,9 +130,7 @@ def _train_all(
     return seconds
 
 
-def _train_one(
-    config: ExperimentConfig, *, threads: int, running: list[subprocess.Popen[bytes]]
-) -> float:
+def _train_one(config: ExperimentConfig, *, threads: int, running: list[Popen[bytes]]) -> float:
     """Train one run, unless it is finished; seconds it took, those of earlier attempts too."""
     folder = config.run_dir
     told = folder.with_name(f"{folder.name}.seconds.json")
@@ -147,10 +145,10 @@ def _train_one(
     log = folder.with_name(f"{folder.name}.log")
     began = time.monotonic()
     with log.open("ab") as stream:
-        process = subprocess.Popen(
+        process = Popen(
             [sys.executable, "-m", "geoloc", "train", str(file)],
             stdout=stream,
-            stderr=subprocess.STDOUT,
+            stderr=STDOUT,
             env={**os.environ, **dict.fromkeys(names, str(threads))},
         )
         running.append(process)

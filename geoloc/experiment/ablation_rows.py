@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -46,8 +47,9 @@ def rows_of_run(run_folder: Path, gallery: str, *, say: Say) -> dict[str, SplitR
         DataError: a split cannot be read.
     """
     file = run_folder / ROWS_FILE.format(gallery=gallery)
-    if file.is_file():
-        return _read(file)
+    kept = _read(file)
+    if kept is not None:
+        return kept
     trained = open_trained_run(run_folder)
     found = {
         split: _rows(trained, source, gallery, say=say)
@@ -61,17 +63,23 @@ def rows_of_run(run_folder: Path, gallery: str, *, say: Say) -> dict[str, SplitR
     return found
 
 
-def _read(file: Path) -> dict[str, SplitRows]:
-    with np.load(file, allow_pickle=False) as kept:
-        return {
-            name[3:]: SplitRows(
-                distance_km=kept[name],
-                rank=kept[f"rank:{name[3:]}"],
-                true_deg=kept[f"true:{name[3:]}"],
-            )
-            for name in kept.files
-            if name.startswith("km:")
-        }
+def _read(file: Path) -> dict[str, SplitRows] | None:
+    """What was kept; None where nothing was, or nothing that can be read."""
+    if not file.is_file():
+        return None
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
+            return {
+                name[3:]: SplitRows(
+                    distance_km=kept[name],
+                    rank=kept[f"rank:{name[3:]}"],
+                    true_deg=kept[f"true:{name[3:]}"],
+                )
+                for name in kept.files
+                if name.startswith("km:")
+            }
+    except (KeyError, ValueError, BadZipFile):
+        return None
 
 
 def _rows(trained: TrainedRun, source: str, gallery: str, *, say: Say) -> SplitRows:

@@ -116,6 +116,6 @@ def _dotted(keys: object, prefix: str = "") -> Any:
         return keys
     flat: dict[str, Any] = {}
     for key, value in cast("dict[str, Any]", keys).items():
-        inner = _dotted(value, f"{prefix}{key}.")
-        flat.update(inner if isinstance(value, dict) else {f"{prefix}{key}": value})
+        inside = isinstance(value, dict) and bool(value)
+        flat.update(_dotted(value, f"{prefix}{key}.") if inside else {f"{prefix}{key}": value})
     return flat

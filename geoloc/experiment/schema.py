@@ -135,15 +135,16 @@ class NegativesSection(Section):
     features: Literal["trained", "frozen"] = "trained"
     measure: Literal["quantile", "residual"] = "quantile"
     alike_level: Annotated[float, Field(ge=0.0)] = 0.5
-    near_km: Annotated[float, Field(ge=0.0)] = 300.0
+    near_km: Annotated[float, Field(ge=0.0)] = 200.0
     near_ranges: Annotated[float, Field(ge=0.0)] = 0.5
-    false_quantile: Share = 0.5
+    false_quantile: Share = 0.9
     false_residual: float = 0.0
-    positive_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    positive_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
     far_ranges: Annotated[float, Field(ge=0.0)] = 1.0
+    far_km: Annotated[float, Field(ge=0.0)] = 4000.0
     hard_quantile: Share = 0.1
     hard_residual: float = -1.0
-    hard_log_weight: Annotated[float, Field(ge=0.0)] = 1.6
+    hard_log_weight: Annotated[float, Field(ge=0.0)] = 4.0
     warmup_epochs: CountOrZero = 1
     refit_every_epochs: Count = 1
     fit_samples: Annotated[int, Field(ge=50)] = 20_000

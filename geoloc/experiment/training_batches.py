@@ -110,6 +110,7 @@ def mining_settings(section: NegativesSection) -> MiningSettings:
         per_anchor=section.per_anchor,
         quantile=section.mining_quantile,
         beyond=section.far_ranges,
+        beyond_km=section.far_km,
         pool=section.pool,
         index=section.index,
     )

@@ -27,6 +27,7 @@ class MiningSettings:
         per_anchor: hard negatives kept of each sample, the hardest.
         quantile: pairs with u below this are hard.
         beyond: least lag, in effective ranges.
+        beyond_km: pairs beyond this are far in any case.
         pool: a larger split is cut at random into pools of at most so many samples, and neighbours
             are sought within a pool: the search costs samples x pool.
         index: ``exact`` or ``faiss``; see `build_index`.
@@ -36,6 +37,7 @@ class MiningSettings:
     per_anchor: int = 4
     quantile: float = 0.1
     beyond: float = 1.0
+    beyond_km: float = 4000.0
     pool: int = 100_000
     index: IndexKind = "exact"
 
@@ -103,7 +105,7 @@ def _scores(
     lag = torch.from_numpy(np.ascontiguousarray(lag_km)).to(cosine.device)
     judged = expectation.judge(query, lag, (1.0 - cosine).clamp(min=0.0))
     score = judged.score.double().cpu().numpy()
-    far = lag_km > settings.beyond * expectation.effective_range_km
+    far = lag_km > min(settings.beyond_km, settings.beyond * expectation.effective_range_km)
     return np.where(far & (score < settings.quantile), score, np.inf)
 
 

@@ -27,7 +27,9 @@ from geoloc.negatives.refit import RefitSettings, fit_expectation
 from geoloc.negatives.residents import Composer, Residents
 from geoloc.negatives.store import RefitReport
 
-_LEAST_SAMPLES = 50
+_LEAST_SAMPLES = 100
+_HELD_OUT_PART = 5
+_MOST_HELD_OUT = 4096
 
 
 @dataclass(slots=True)
@@ -145,11 +147,13 @@ class ReservoirSampler:
 
     def _refit(self, epoch: int) -> None:
         began = time.perf_counter()
-        held, wanted = self.bank.rows(), self.refit.samples
-        shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(len(self.bank))
-        # Some more than are fitted: flags are calibrated on pairs that the fit has not seen.
-        rows = shuffled[: wanted + wanted // 4]
-        fitted = min(wanted, max(len(rows) * 4 // 5, _LEAST_SAMPLES))
+        held = self.bank.rows()
+        # The held-out samples are the same in every epoch, so that flags can be compared.
+        fixed = np.random.default_rng([self.seed, 1]).permutation(len(self.bank))
+        held_out = min(len(fixed) // _HELD_OUT_PART, _MOST_HELD_OUT)
+        others = np.random.default_rng([self.seed, epoch, 1]).permutation(fixed[held_out:])
+        fitted = min(self.refit.samples, len(others))
+        rows = np.concatenate([others[:fitted], fixed[:held_out]])
         latlon_deg = held.latlon_deg[rows]
         feature = held.feature[torch.from_numpy(rows)].float().to(self.device)
         self.expectation.current = fit_expectation(
@@ -161,6 +165,7 @@ class ReservoirSampler:
                 rows=rows,
                 feature=feature,
                 fitted=fitted,
+                held_out=held_out,
                 expectation=self.expectation.current,
                 seconds=time.perf_counter() - began,
             )

@@ -47,8 +47,10 @@ class RuleSettings:
         false_quantile: near pairs with u below this are false negatives.
         false_residual: likewise, near pairs whose residual is below this.
         positive_share: most of a query's target that its false negatives may take as fractional
-            positives, each in proportion to 1 - expected / sill; 0 ignores them instead.
+            positives, each in proportion to (1 - expected / sill)(1 - u); 0 ignores them instead.
         far_ranges: pairs beyond so many effective ranges may be hard negatives.
+        far_km: and pairs beyond this in any case: a curve that still rises at the far end has a
+            range so long that nothing would ever be far.
         hard_quantile: far pairs with u below this are hard negatives.
         hard_residual: likewise, far pairs whose residual is below this.
         hard_log_weight: logarithm of the weight of the hardest negatives; the logarithm grows
@@ -57,15 +59,16 @@ class RuleSettings:
 
     measure: Literal["quantile", "residual"] = "quantile"
     alike_level: float = 0.5
-    near_km: float = 300.0
+    near_km: float = 200.0
     near_ranges: float = 0.5
-    false_quantile: float = 0.5
+    false_quantile: float = 0.9
     false_residual: float = 0.0
-    positive_share: float = 0.0
+    positive_share: float = 0.2
     far_ranges: float = 1.0
+    far_km: float = 4000.0
     hard_quantile: float = 0.1
     hard_residual: float = -1.0
-    hard_log_weight: float = 1.6
+    hard_log_weight: float = 4.0
 
     def __post_init__(self) -> None:
         for name in ("false_quantile", "hard_quantile", "positive_share"):
@@ -73,7 +76,14 @@ class RuleSettings:
                 raise ConfigError(f"negatives: {name} lies in [0, 1], not at {getattr(self, name)}")
         if self.positive_share == 1.0:
             raise ConfigError("negatives: positive_share 1 leaves nothing to a query's own place")
-        for name in ("near_km", "near_ranges", "far_ranges", "alike_level", "hard_log_weight"):
+        for name in (
+            "near_km",
+            "near_ranges",
+            "far_ranges",
+            "far_km",
+            "alike_level",
+            "hard_log_weight",
+        ):
             if not getattr(self, name) >= 0.0:
                 raise ConfigError(f"negatives: {name} is {getattr(self, name)}, below 0")
 
@@ -233,7 +243,8 @@ def _is_false(
 def _hard_log_weight(
     evidence: PairEvidence, known: _Known, settings: RuleSettings
 ) -> Float[Tensor, "query candidate"]:
-    far = ~evidence.own & (evidence.lag_km > settings.far_ranges * known.effective_range_km)
+    reach = min(settings.far_km, settings.far_ranges * known.effective_range_km)
+    far = ~evidence.own & (evidence.lag_km > reach)
     far = far & (known.observed < settings.alike_level * known.sill)
     if settings.measure == "quantile":
         least = max(settings.hard_quantile, 1e-12)
@@ -252,7 +263,8 @@ def _with_fractions(
     weight: Float[Tensor, "query candidate"],
 ) -> PairFlags:
     """False negatives become positives; together they never outweigh most / (1 - most) to one."""
-    share = torch.where(is_false, (1.0 - known.expected / known.sill).clamp(0.0, 1.0), 0.0)
+    level = (1.0 - known.expected / known.sill).clamp(0.0, 1.0) * (1.0 - known.score)
+    share = torch.where(is_false, level, 0.0)
     scale = (most / (1.0 - most)) / share.sum(dim=1, keepdim=True).clamp(min=1e-12)
     share = share * scale.clamp(max=1.0)
     taken = share > 0

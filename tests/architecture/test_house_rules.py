@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from geoloc.experiment.loading import config_tree, load_config
+from geoloc.experiment.ablation_schema import arm_config, load_ablation
+from geoloc.experiment.loading import config_tree, load_config, read_tree
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "geoloc").rglob("*.py"))
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+STUDIES = [path for path in CONFIGS if "arms" in read_tree(path)]
+ARMS = set("all distance thesis_p5 semivariogram correlogram hard_only false_only".split())
 MEANINGLESS = {"utils", "util", "misc", "helpers", "common", "base", "manager"}
 
 
@@ -56,7 +59,15 @@ def test_one_owner_of_the_earth_radius():
     assert owners <= {"geoloc/geodesy/distance.py"}
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_every_study_has_the_arms_and_each_is_a_config(path, tmp_path):
+    study = load_ablation(path)
+    assert ARMS <= set(study.arms)
+    rules = {arm: arm_config(study, arm, 0, out=tmp_path).negatives.rule for arm in ARMS}
+    assert rules == {arm: arm for arm in ARMS}
+
+
+@pytest.mark.parametrize("path", sorted({*CONFIGS} - {*STUDIES}), ids=lambda p: p.stem)
 def test_every_config_loads_and_reads_back_equal(path, tmp_path):
     import yaml
 

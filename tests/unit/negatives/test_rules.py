@@ -98,7 +98,7 @@ def naive_verdict(name, settings, pair):
     alike = d < settings.alike_level * pair["sill"]
     false = near and alike and u < settings.false_quantile
     weight = 1.0
-    far = lag > settings.far_ranges * pair["range"] and alike
+    far = lag > min(settings.far_km, settings.far_ranges * pair["range"]) and alike
     if far and u < settings.hard_quantile:
         hardness = (settings.hard_quantile - u) / settings.hard_quantile
         weight = math.exp(settings.hard_log_weight * hardness)
@@ -118,7 +118,7 @@ def naive_verdict(name, settings, pair):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_rule_equals_a_loop_over_pairs(name):
     evidence = evidence_of(40)
-    settings = RuleSettings(near_km=1500.0, hard_log_weight=2.0)
+    settings = RuleSettings(near_km=1500.0, hard_log_weight=2.0, positive_share=0.0)
     flags = build_rule(name, settings)(evidence)
     for i in range(40):
         for j in range(0, 900, 7):
@@ -148,6 +148,7 @@ def test_false_negatives_share_the_target_by_the_correlogram_and_never_beyond_th
     row = int(others.sum(dim=1).argmax())
     share = flags.weight[row][others[row]]
     level = 1.0 - evidence.expected[row][others[row]] / evidence.sill
+    level = level * (1.0 - evidence.score[row][others[row]])
     assert torch.allclose(share / share.sum(), level / level.sum(), atol=1e-5)
 
 
