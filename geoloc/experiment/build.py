@@ -38,6 +38,7 @@ from geoloc.models.geoclip import load_location_encoder
 from geoloc.negatives import (
     BatchAndQueue,
     EpochExpectation,
+    FeatureBank,
     PlaceQueue,
     RuleSettings,
     build_rule,
@@ -147,6 +148,7 @@ def build_objective(
     *,
     feature_dim: int | None = None,
     expectation: EpochExpectation | None = None,
+    bank: FeatureBank | None = None,
 ) -> Objective:
     """Candidates, rule and loss of a step.
 
@@ -156,6 +158,8 @@ def build_objective(
         feature_dim: length of the features that a queue keeps beside places (`compared_dim`); None
             keeps places alone, which is all that a rule without a fit needs.
         expectation: where the sampler publishes its fits; None where nothing is fitted.
+        bank: keeps the features of each batch for the next fit; None where samples can be read
+            again.
     """
     section = config.negatives
     trained = section.features == "trained"
@@ -166,6 +170,7 @@ def build_objective(
         source=BatchAndQueue(queue),
         rule=build_rule(section.rule, rule_settings(section)),
         expectation=expectation,
+        bank=bank,
         compared=trained_embeddings if trained else frozen_features,
         loss=pair_loss(config.training),
         batch_noise_m=section.batch_noise_m,

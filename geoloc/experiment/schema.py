@@ -125,6 +125,8 @@ class NegativesSection(Section):
     `warmup_epochs` to `local`: see `RefitSettings`. `hard_share`: share of each batch that mined
     hard negatives of its samples may take, 0 for random batches; `neighbours` to `index`: see
     `MiningSettings`. `same_place_km`: samples this near are kept out of one batch where possible.
+    `reservoir_batches`: on a stream, without cached features, so many batches are held to choose
+    hard negatives from; about a tenth of the split finds nearly all that random access does.
     `report`: whether RUN/negatives/report.html is written after each fit (some 2 s of a core).
     """
 
@@ -157,6 +159,7 @@ class NegativesSection(Section):
     pool: Annotated[int, Field(ge=2)] = 100_000
     index: Literal["exact", "faiss"] = "exact"
     same_place_km: Annotated[float, Field(ge=0.0)] = 1.0
+    reservoir_batches: Count = 8
     report: bool = True
 
     @property
@@ -252,10 +255,6 @@ class ExperimentConfig(Section):
         if self.data.cache_features and self.data.augmentation != AugmentationSection():
             raise ValueError(
                 "data.cache_features holds one view of each image: leave data.augmentation out"
-            )
-        if self.negatives.needs_fit and not self.data.cache_features:
-            raise ValueError(
-                "rules and batches by semivariogram read samples at random: set data.cache_features"
             )
         if self.negatives.features == "frozen" and not self.model.frozen_backbone:
             raise ValueError("negatives.features=frozen needs model.frozen_backbone=true")

@@ -36,10 +36,10 @@ from geoloc.experiment.prepare_data import ensure_earth_tiles, features_of, thin
 from geoloc.experiment.refit_diary import RefitDiary
 from geoloc.experiment.run_directory import RunDirectory, held, open_run
 from geoloc.experiment.schema import ExperimentConfig
-from geoloc.experiment.training_batches import cached_batches
+from geoloc.experiment.training_batches import cached_batches, streamed_batches
 from geoloc.experiment.validate import validator
 from geoloc.models import DualEncoder, load_model, save_model
-from geoloc.negatives import EpochExpectation
+from geoloc.negatives import EpochExpectation, FeatureBank
 from geoloc.training import (
     ProgressSink,
     Trainer,
@@ -108,12 +108,14 @@ class _Prepared:
         validation: what is measured after epochs.
         expectation: where the sampler publishes its fits.
         diary: writes down what each refit found; None where nothing is fitted or to be reported.
+        bank: what samples of a stream looked like, for the next fit.
     """
 
     data: TrainingData
     validation: Validation | None
     expectation: EpochExpectation = field(default_factory=EpochExpectation)
     diary: RefitDiary | None = None
+    bank: FeatureBank | None = None
 
 
 def _prepared(
@@ -123,15 +125,20 @@ def _prepared(
     source = config.data.validation
     if config.data.cache_features:
         return _prepared_from_cache(config, run, model, device=device, say=say)
-    data = training_stream(config, model.preset, say=say)
+    data: TrainingData
+    data = stream = training_stream(config, model.preset, say=say)
+    bank, expectation = None, EpochExpectation()
+    if config.negatives.needs_fit:
+        bank = FeatureBank()
+        data = streamed_batches(config, stream, bank, expectation, device=device)
     if source is None:
-        return _Prepared(data=data, validation=None)
-    stream = plain_stream(config, model.preset, source)
+        return _Prepared(data=data, validation=None, expectation=expectation, bank=bank)
+    held_out = plain_stream(config, model.preset, source)
     places = training_places(run, config)
     validation = _validation(
-        config, run, batches=lambda: stream.epoch(0), places=places, device=device
+        config, run, batches=lambda: held_out.epoch(0), places=places, device=device
     )
-    return _Prepared(data=data, validation=validation)
+    return _Prepared(data=data, validation=validation, expectation=expectation, bank=bank)
 
 
 def _prepared_from_cache(
@@ -198,6 +205,7 @@ def _fit(
         device,
         feature_dim=compared_dim(config.negatives, model),
         expectation=prepared.expectation,
+        bank=prepared.bank,
     )
     trainer = Trainer(
         model,

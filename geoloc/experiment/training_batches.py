@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from geoloc.batch import GeoBatch
-from geoloc.data import list_shards
+from geoloc.data import ShardStream, list_shards
 from geoloc.data.feature_cache import FeatureBatches, FeatureCache
 from geoloc.errors import MismatchError
 from geoloc.experiment.schema import ExperimentConfig, NegativesSection
@@ -16,8 +16,11 @@ from geoloc.models import DualEncoder
 from geoloc.negatives import (
     Embed,
     EpochExpectation,
+    FeatureBank,
     MiningSettings,
+    RefitReport,
     RefitSettings,
+    ReservoirSampler,
     SemivariogramSampler,
 )
 from geoloc.training import TrainingData
@@ -40,7 +43,7 @@ def cached_batches(
     section = config.negatives
     if not section.needs_fit:
         return FeatureBatches(cache, config.data.batch_size, seed=config.seed)
-    refuse_other_splits(config, cache)
+    refuse_other_splits(config, cache.fingerprint.get("shards"))
     return SemivariogramSampler(
         cache,
         config.data.batch_size,
@@ -56,13 +59,45 @@ def cached_batches(
     )
 
 
-def refuse_other_splits(config: ExperimentConfig, cache: FeatureCache) -> None:
-    """Do nothing where the features are those of the training split, and of no other split.
+def streamed_batches(
+    config: ExperimentConfig,
+    stream: ShardStream,
+    bank: FeatureBank,
+    expectation: EpochExpectation,
+    *,
+    device: str,
+) -> ReservoirSampler:
+    """A stream whose batches are composed from a reservoir, by what the bank remembers.
+
+    Raises:
+        MismatchError: another split is the training split under another name.
+    """
+    section = config.negatives
+    refuse_other_splits(config, stream.shards.fingerprint())
+    return ReservoirSampler(
+        stream,
+        bank,
+        expectation,
+        reservoir_batches=section.reservoir_batches,
+        hard_share=section.hard_share,
+        same_place_km=section.same_place_km,
+        refit=refit_settings(section),
+        mining=mining_settings(section),
+        seed=config.seed,
+        device=device,
+    )
+
+
+def refuse_other_splits(config: ExperimentConfig, mine: str | None) -> None:
+    """Do nothing where the shards fitted to are the training split's, and no other split's.
+
+    Args:
+        config: names the splits.
+        mine: fingerprint of the shards whose features are fitted.
 
     Raises:
         MismatchError: they are not.
     """
-    mine = cache.fingerprint.get("shards")
     if mine != list_shards(config.data.train).fingerprint():
         raise MismatchError("the semivariogram is fitted on the training split alone: other shards")
     others = {"validation": config.data.validation, **config.data.tests}

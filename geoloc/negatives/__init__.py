@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from geoloc.negatives.bank import FeatureBank
 from geoloc.negatives.candidates import BatchAndQueue, Candidates, CandidateSource
 from geoloc.negatives.composition import compose_batches
 from geoloc.negatives.evidence import Expectation, Judgement, observe
@@ -9,6 +10,7 @@ from geoloc.negatives.expectation import EpochExpectation, ExpectedSemivariance
 from geoloc.negatives.mining import MiningSettings, mine_hard_negatives
 from geoloc.negatives.pool import PlaceQueue
 from geoloc.negatives.refit import RefitSettings, fit_expectation
+from geoloc.negatives.reservoir import ReservoirSampler
 from geoloc.negatives.rules import (
     NegativeRule,
     RuleName,
@@ -27,12 +29,14 @@ __all__ = [
     "EpochExpectation",
     "Expectation",
     "ExpectedSemivariance",
+    "FeatureBank",
     "Judgement",
     "MiningSettings",
     "NegativeRule",
     "PlaceQueue",
     "RefitReport",
     "RefitSettings",
+    "ReservoirSampler",
     "RuleName",
     "RuleSettings",
     "SampleStore",

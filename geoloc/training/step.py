@@ -28,6 +28,7 @@ from geoloc.negatives import (
     Candidates,
     CandidateSource,
     EpochExpectation,
+    FeatureBank,
     NegativeRule,
     all_negatives,
     observe,
@@ -63,6 +64,7 @@ class Objective:
         expectation: holds the semivariogram of the epoch, asked anew at every step; None for rules
             that need none.
         compared: gives the features that the semivariogram was fitted to as well.
+        bank: takes the features of each batch after its step, where the next fit is made from them.
         loss: reads logits and flags; `contrastive_loss` is GeoCLIP's.
         batch_noise_m: standard deviation per axis, in metres, of the noise on the batch's places.
         queue_noise_m: the same for the places of the queue.
@@ -72,6 +74,7 @@ class Objective:
     rule: NegativeRule = all_negatives
     expectation: EpochExpectation | None = None
     compared: Compared = frozen_features
+    bank: FeatureBank | None = None
     loss: PairLoss = contrastive_loss
     batch_noise_m: float = 150.0
     queue_noise_m: float = 1000.0

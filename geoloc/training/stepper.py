@@ -83,7 +83,10 @@ class Stepper:
             outcome = contrastive_step(self._model, batch, self._objective, generator=noise)
         # Under bf16 too the backward pass runs outside autocast, as torch advises.
         (outcome.loss / share).backward()
-        self._objective.source.update(outcome.seen)
+        seen, bank = outcome.seen, self._objective.bank
+        self._objective.source.update(seen)
+        if bank is not None and seen.feature is not None:
+            bank.put(seen.key, seen.latlon_deg, seen.feature)
         values = {"loss": outcome.loss.detach(), **outcome.values}
         return {name: value / share for name, value in values.items()}
 
