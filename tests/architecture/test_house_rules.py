@@ -5,17 +5,19 @@ import configparser
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from geoloc.experiment.ablation_schema import arm_config, load_ablation
 from geoloc.experiment.loading import config_tree, load_config, read_tree
+from geoloc.negatives import RuleName
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "geoloc").rglob("*.py"))
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 STUDIES = [path for path in CONFIGS if "arms" in read_tree(path)]
-ARMS = set(["all", "distance", "thesis_p5", "semivariogram", "correlogram", "hard_only", "false_only"])
+ARMS = set(get_args(RuleName))
 MEANINGLESS = {"utils", "util", "misc", "helpers", "common", "base", "manager"}
 
 
