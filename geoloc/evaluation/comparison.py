@@ -107,16 +107,8 @@ def compare(
                 delta = sign * float(np.mean(told[arm][metric] - told[baseline][metric])) + 0.0
                 spread = sign * (drawn[arm][metric] - drawn[baseline][metric]) + 0.0
                 low, high = np.percentile(spread, [2.5, 97.5])
-                found.append(
-                    Comparison(
-                        arm=arm,
-                        baseline=baseline,
-                        metric=metric,
-                        delta=delta,
-                        low=float(low),
-                        high=float(high),
-                    )
-                )
+                pair = {"arm": arm, "baseline": baseline, "metric": metric}
+                found.append(Comparison(**pair, delta=delta, low=float(low), high=float(high)))
     return found
 
 
