@@ -119,9 +119,10 @@ def all_negatives(evidence: PairEvidence) -> PairFlags:
 
     Source: Vivanco Cepeda, Nayak, Shah (2023), GeoCLIP, section 3.
     """
+    others = ~evidence.own
     return PairFlags(
         positive=evidence.own,
-        negative=~evidence.own,
+        negative=others,
         weight=torch.ones_like(evidence.own, dtype=torch.float32),
     )
 

@@ -118,7 +118,9 @@ def naive_verdict(name, settings, pair):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_rule_equals_a_loop_over_pairs(name):
     evidence = evidence_of(40)
-    settings = RuleSettings(near_km=1500.0, hard_log_weight=2.0, positive_share=0.0)
+    settings = RuleSettings(
+        near_km=1500.0, hard_log_weight=2.0, positive_share=0.0, alike_level=1.0
+    )
     flags = build_rule(name, settings)(evidence)
     for i in range(40):
         for j in range(0, 900, 7):
