@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from subprocess import STDOUT, Popen
@@ -114,7 +117,7 @@ def _train_all(
         say(f"{done}/{len(configs)}  {arm}, seed {seed}: {took:.0f} s")
         return took
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with _leaving_on_sigterm(), ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(train, item): item[0] for item in configs.items()}
         try:
             took = {futures[each]: each.result() for each in as_completed(futures)}
@@ -128,6 +131,24 @@ def _train_all(
     for arm, seed in configs:
         seconds.setdefault(arm, []).append(round(took[arm, seed], 1))
     return seconds
+
+
+@contextmanager
+def _leaving_on_sigterm() -> Generator[None]:
+    """Let SIGTERM end this process by an exception, so that it takes its runs along."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    # Only the main thread may set handlers; elsewhere signals are somebody else's business.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _train_one(config: ExperimentConfig, *, threads: int, running: list[Popen[bytes]]) -> float:

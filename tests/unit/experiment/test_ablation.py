@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import Popen
@@ -258,3 +261,36 @@ def test_rows_are_kept_and_other_rows_are_seen(study_file: Path, out: Path) -> N
     np.savez(file, **turned)
     with pytest.raises(DataError, match="all, seed 2 answered other rows of easy"):
         run_study(load_ablation(study_file), out=out, say=quiet)
+
+
+class _Endless(Popen[bytes]):
+    """A run that ends only when it is told to; its study gets a SIGTERM meanwhile."""
+
+    ended: ClassVar[list[bool]] = []
+
+    def __init__(self, command: list[str], **_: object) -> None:
+        del command
+        self.returncode = 0
+        self.told = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> int:
+        del timeout
+        os.kill(os.getpid(), signal.SIGTERM)
+        _Endless.ended.append(self.told.wait(20.0))
+        return 143
+
+    def terminate(self) -> None:
+        self.told.set()
+
+
+def test_a_study_that_is_ended_takes_its_runs_along(
+    study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "Popen", _Endless)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as left:
+        run_study(load_ablation(study_file), out=tmp_path / "out", say=quiet)
+    assert left.value.code == 143
+    assert _Endless.ended == [True]
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not (tmp_path / "out/ablation.json").exists()
