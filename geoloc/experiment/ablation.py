@@ -10,7 +10,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import STDOUT, Popen
 
@@ -52,15 +52,12 @@ def run_study(study: AblationConfig, *, out: Path, say: Say) -> StudyResult:
     first = next(iter(configs.values()))
     if not first.data.tests:
         raise ConfigError(f"{study.experiment} names no test split (data.tests)")
-    jobs = 1 if choose_device(first) == "cuda" else study.jobs
     for each in configs.values():
         _refuse_other_run(each)
     _keep_study(study, out)
     _prepare(first, say=say)
-    seconds = _train_all(configs, jobs=jobs, say=say)
-    say("evaluating")
-    rows = {at: rows_of_run(each.run_dir, study.gallery, say=say) for at, each in configs.items()}
-    result = _compared(study, rows, list(first.data.tests), seconds=seconds, out=out)
+    runs = _run_all(study, configs, jobs=study.jobs or _jobs(first), say=say)
+    result = _compared(study, runs, list(first.data.tests), out=out)
     write_json(out / "ablation.json", study_json(study, result, first))
     write_text(out / "ablation.md", study_markdown(study, result))
     draw_ablation(
@@ -101,36 +98,55 @@ def _prepare(config: ExperimentConfig, *, say: Say) -> None:
             features_of(config, model, source, device=device, say=say)
 
 
-def _train_all(
-    configs: Mapping[tuple[str, int], ExperimentConfig], *, jobs: int, say: Say
-) -> dict[str, list[float]]:
-    """Every run in a process of its own, some at once; those that are finished stay."""
+def _jobs(config: ExperimentConfig) -> int:
+    """Runs at once where the study does not say: a GPU has room for one that it was not told of."""
+    return 1 if choose_device(config) == "cuda" else 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One trained and evaluated run.
+
+    Attributes:
+        seconds: that its training took.
+        rows: its errors, by split.
+    """
+
+    seconds: float
+    rows: Mapping[str, SplitRows]
+
+
+def _run_all(
+    study: AblationConfig,
+    configs: Mapping[tuple[str, int], ExperimentConfig],
+    *,
+    jobs: int,
+    say: Say,
+) -> dict[tuple[str, int], _Run]:
+    """Train every run in a process of its own, some at once; those that are finished stay."""
     done = 0
     running: list[Popen[bytes]] = []
     threads = max(1, (os.cpu_count() or 1) // jobs)
 
-    def train(item: tuple[tuple[str, int], ExperimentConfig]) -> float:
+    def train(item: tuple[tuple[str, int], ExperimentConfig]) -> _Run:
         nonlocal done
         (arm, seed), config = item
         took = _train_one(config, threads=threads, running=running)
+        rows = rows_of_run(config.run_dir, study.gallery, say=say)
         done += 1
         say(f"{done}/{len(configs)}  {arm}, seed {seed}: {took:.0f} s")
-        return took
+        return _Run(seconds=took, rows=rows)
 
     with _leaving_on_sigterm(), ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(train, item): item[0] for item in configs.items()}
         try:
-            took = {futures[each]: each.result() for each in as_completed(futures)}
+            return {futures[each]: each.result() for each in as_completed(futures)}
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             # Each saves a checkpoint and ends; the next call goes on from there.
             for process in running:
                 process.terminate()
             raise
-    seconds: dict[str, list[float]] = {}
-    for arm, seed in configs:
-        seconds.setdefault(arm, []).append(round(took[arm, seed], 1))
-    return seconds
 
 
 @contextmanager
@@ -185,17 +201,16 @@ def _train_one(config: ExperimentConfig, *, threads: int, running: list[Popen[by
 
 def _compared(
     study: AblationConfig,
-    rows: Mapping[tuple[str, int], Mapping[str, SplitRows]],
+    runs: Mapping[tuple[str, int], _Run],
     splits: Sequence[str],
     *,
-    seconds: dict[str, list[float]],
     out: Path,
 ) -> StudyResult:
     metrics: dict[str, dict[str, list[float]]] = {arm: {} for arm in study.arms}
     comparisons: list[Comparison] = []
     for split in splits:
         prefix = "" if split == splits[0] else f"{split}/"
-        of_split = {at: each[split] for at, each in rows.items()}
+        of_split = {at: each.rows[split] for at, each in runs.items()}
         true_deg = _same_places(of_split, split)
         errors = {
             arm: RowErrors(
@@ -212,6 +227,9 @@ def _compared(
             raise ConfigError(f"all of split {split} lies in one block: make block_km smaller")
         found = compare(errors, study.baselines, block, resamples=study.resamples)
         comparisons += [replace(each, metric=prefix + each.metric) for each in found]
+    seconds = {
+        arm: [round(runs[arm, seed].seconds, 1) for seed in study.seeds] for arm in study.arms
+    }
     return StudyResult(
         metrics=metrics, comparisons=comparisons, seconds=seconds, splits=list(splits), out=out
     )

@@ -105,7 +105,8 @@ def _embedded(trained: TrainedRun, source: str, *, say: Say) -> Embedded:
     """The split under the run's model; from cached features where the run was trained on such."""
     config, model, device = trained.config, trained.model, trained.device
     if not config.data.cache_features:
-        return embed_source(trained, source, workers=None)[0]
+        # In this process: several runs of a study may be evaluated at once, by threads.
+        return embed_source(trained, source, workers=0)[0]
     cache = features_of(config, model, source, device=device, say=say)
     batches = FeatureBatches(cache, 1024, shuffle=False).epoch(0)
     return embed_stream(batches, lambda batch: model.embed_batch(batch.to(device)), labels=())

@@ -33,7 +33,8 @@ class AblationConfig(Section):
     `experiment`: the file of the experiment, relative to the study's, whose keys every arm shares.
     `change`: keys of it that are different for all arms. `arms`: by name, the keys that make the
     arm. `baselines`: arms that all are compared with. `gallery`: the places that answers are.
-    `block_km`: side of the blocks of the bootstrap. `jobs`: runs at once, sharing the cores.
+    `block_km`: side of the blocks of the bootstrap. `jobs`: runs at once, sharing the cores; null
+    is two on CPUs and one on a GPU.
     """
 
     name: str
@@ -45,7 +46,7 @@ class AblationConfig(Section):
     gallery: Literal["training-places", "even-land"] = "training-places"
     block_km: Positive = 500.0
     resamples: Count = 2000
-    jobs: Count = 2
+    jobs: Count | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> AblationConfig:

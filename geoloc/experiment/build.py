@@ -138,8 +138,8 @@ def compared_dim(section: NegativesSection, model: DualEncoder) -> int | None:
     """Length of the features that pairs are judged by; None where no pair is."""
     if not section.needs_fit:
         return None
-    trained = section.features == "trained"
-    return model.embedding_dim if trained else model.image_encoder.feature_dim
+    frozen = section.features == "frozen"
+    return model.image_encoder.feature_dim if frozen else model.embedding_dim
 
 
 def build_objective(
@@ -162,7 +162,6 @@ def build_objective(
             again.
     """
     section = config.negatives
-    trained = section.features == "trained"
     queue = None
     if section.queue:
         queue = PlaceQueue(section.queue, feature_dim=feature_dim, device=device)
@@ -171,7 +170,7 @@ def build_objective(
         rule=build_rule(section.rule, rule_settings(section)),
         expectation=expectation,
         bank=bank,
-        compared=trained_embeddings if trained else frozen_features,
+        compared=frozen_features if section.features == "frozen" else trained_embeddings,
         loss=pair_loss(config.training),
         batch_noise_m=section.batch_noise_m,
         queue_noise_m=section.queue_noise_m,

@@ -65,16 +65,15 @@ class HeldOutSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodCost:
-    """What refit and mining cost, and the time of the epoch that they are part of."""
+    """What embedding, refit and mining cost, and the time of the epoch that they are part of."""
 
     refit_s: float
-    mining_s: float
     epoch_s: float
 
     @property
     def share(self) -> float:
         """Of the epoch's time; NaN where that is not known (0)."""
-        return (self.refit_s + self.mining_s) / self.epoch_s if self.epoch_s > 0 else math.nan
+        return self.refit_s / self.epoch_s if self.epoch_s > 0 else math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 
-from geoloc.data.feature_cache import FeatureCache
 from geoloc.experiment.build import rule_settings
 from geoloc.experiment.negatives_report import HeldOutSample, MethodCost, NegativesReporter
 from geoloc.experiment.run_directory import RunDirectory
@@ -24,11 +23,9 @@ class RefitDiary:
     Args:
         config: of the run.
         run: its folder; the report goes to RUN/negatives.
-        cache: the training split, for keys and labels.
     """
 
-    def __init__(self, config: ExperimentConfig, run: RunDirectory, cache: FeatureCache) -> None:
-        self._cache = cache
+    def __init__(self, config: ExperimentConfig, run: RunDirectory) -> None:
         self._reporter = NegativesReporter(
             run.path / "negatives",
             build_rule(config.negatives.rule, rule_settings(config.negatives)),
@@ -52,17 +49,17 @@ class RefitDiary:
         now = time.perf_counter()
         epoch_s = 0.0 if self._before is None else now - self._before
         self._before = now
-        rows = report.rows[len(report.rows) - report.held_out :]
-        batch = self._cache.batch(rows)
+        held_out = report.held_out
+        assert held_out.feature is not None, "a refit compares features"
         found = self._reporter.epoch_done(
             report.epoch,
             report.expectation,
             HeldOutSample(
-                key=batch.key,
-                latlon_deg=np.asarray(batch.latlon_deg),
-                feature=report.feature[len(report.rows) - report.held_out :],
-                label=batch.label,
+                key=held_out.key,
+                latlon_deg=np.asarray(held_out.latlon_deg),
+                feature=held_out.feature,
+                label=held_out.label,
             ),
-            cost=MethodCost(refit_s=report.seconds, mining_s=0.0, epoch_s=epoch_s),
+            cost=MethodCost(refit_s=report.seconds, epoch_s=epoch_s),
         )
         found.send(self._step(), self._sinks)

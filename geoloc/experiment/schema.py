@@ -121,7 +121,9 @@ class NegativesSection(Section):
     `queue`: places of earlier batches kept as further candidates, with their features.
     `batch_noise_m`, `queue_noise_m`: standard deviation, in metres along each axis, of the noise on
     the candidates' places. `features`: what pairs are called alike by: embeddings as they are being
-    trained, or features of the frozen backbone. `measure` to `hard_log_weight`: see `RuleSettings`.
+    trained (for a fit, computed anew), the same as they were when each sample was seen last (bank;
+    on a stream there is nothing else), or features of the frozen backbone. `measure` to
+    `hard_log_weight`: see `RuleSettings`.
     `warmup_epochs` to `local`: see `RefitSettings`. `hard_share`: share of each batch that mined
     hard negatives of its samples may take, 0 for random batches; `neighbours` to `index`: see
     `MiningSettings`. `same_place_km`: samples this near are kept out of one batch where possible.
@@ -134,7 +136,7 @@ class NegativesSection(Section):
     queue: CountOrZero = 4096
     batch_noise_m: Annotated[float, Field(ge=0.0)] = 150.0
     queue_noise_m: Annotated[float, Field(ge=0.0)] = 1000.0
-    features: Literal["trained", "frozen"] = "trained"
+    features: Literal["trained", "bank", "frozen"] = "trained"
     measure: Literal["quantile", "residual"] = "quantile"
     alike_level: Annotated[float, Field(ge=0.0)] = 0.5
     near_km: Annotated[float, Field(ge=0.0)] = 200.0

@@ -127,18 +127,26 @@ def _prepared(
         return _prepared_from_cache(config, run, model, device=device, say=say)
     data: TrainingData
     data = stream = training_stream(config, model.preset, say=say)
-    bank, expectation = None, EpochExpectation()
-    if config.negatives.needs_fit:
-        bank = FeatureBank()
-        data = streamed_batches(config, stream, bank, expectation, device=device)
-    if source is None:
-        return _Prepared(data=data, validation=None, expectation=expectation, bank=bank)
-    held_out = plain_stream(config, model.preset, source)
-    places = training_places(run, config)
-    validation = _validation(
-        config, run, batches=lambda: held_out.epoch(0), places=places, device=device
+    bank = FeatureBank() if config.negatives.needs_fit else None
+    expectation, diary = EpochExpectation(), _diary(config, run)
+    if bank is not None:
+        on_refit = None if diary is None else diary.note
+        data = streamed_batches(config, stream, bank, expectation, device=device, on_refit=on_refit)
+    validation = None
+    if source is not None:
+        held_out = plain_stream(config, model.preset, source)
+        places = training_places(run, config)
+        validation = _validation(
+            config, run, batches=lambda: held_out.epoch(0), places=places, device=device
+        )
+    return _Prepared(
+        data=data, validation=validation, expectation=expectation, diary=diary, bank=bank
     )
-    return _Prepared(data=data, validation=validation, expectation=expectation, bank=bank)
+
+
+def _diary(config: ExperimentConfig, run: RunDirectory) -> RefitDiary | None:
+    section = config.negatives
+    return RefitDiary(config, run) if section.needs_fit and section.report else None
 
 
 def _prepared_from_cache(
@@ -147,10 +155,18 @@ def _prepared_from_cache(
     cache = features_of(config, model, config.data.train, device=device, say=say)
     kept = thin(cache.latlon_deg, limit=config.evaluation.gallery_places, seed=config.seed)
     keep_training_places(run, kept, total=len(cache))
-    section, expectation = config.negatives, EpochExpectation()
-    diary = RefitDiary(config, run, cache) if section.needs_fit and section.report else None
-    on_refit = None if diary is None else diary.note
-    data = cached_batches(config, cache, model, expectation, device=device, on_refit=on_refit)
+    expectation, diary = EpochExpectation(), _diary(config, run)
+    section = config.negatives
+    bank = FeatureBank() if section.needs_fit and section.features == "bank" else None
+    data = cached_batches(
+        config,
+        cache,
+        model,
+        expectation,
+        device=device,
+        on_refit=None if diary is None else diary.note,
+        bank=bank,
+    )
     validation = None
     if config.data.validation is not None:
         held_out = features_of(config, model, config.data.validation, device=device, say=say)
@@ -162,7 +178,9 @@ def _prepared_from_cache(
             places=cache.latlon_deg,
             device=device,
         )
-    return _Prepared(data=data, validation=validation, expectation=expectation, diary=diary)
+    return _Prepared(
+        data=data, validation=validation, expectation=expectation, diary=diary, bank=bank
+    )
 
 
 def _validation(

@@ -34,8 +34,18 @@ def cached_batches(
     *,
     device: str,
     on_refit: Callable[[RefitReport], None] | None = None,
+    bank: FeatureBank | None = None,
 ) -> TrainingData:
     """What the trainer iterates over.
+
+    Args:
+        config: the experiment.
+        cache: features of the training split.
+        model: embeds them for a fit.
+        expectation: where fits are published.
+        device: where features are compared.
+        on_refit: called after each fit.
+        bank: what samples looked like when they were seen last, where that is to be fitted.
 
     Raises:
         MismatchError: a semivariogram is to be fitted to features of another split than training.
@@ -47,7 +57,7 @@ def cached_batches(
     return SemivariogramSampler(
         cache,
         config.data.batch_size,
-        embedder(section, model, device),
+        embedder(section, model, device, bank),
         expectation,
         refit=refit_settings(section),
         mining=mining_settings(section),
@@ -56,6 +66,7 @@ def cached_batches(
         seed=config.seed,
         device=device,
         on_refit=on_refit,
+        bank=bank,
     )
 
 
@@ -66,6 +77,7 @@ def streamed_batches(
     expectation: EpochExpectation,
     *,
     device: str,
+    on_refit: Callable[[RefitReport], None] | None = None,
 ) -> ReservoirSampler:
     """A stream whose batches are composed from a reservoir, by what the bank remembers.
 
@@ -85,6 +97,7 @@ def streamed_batches(
         mining=mining_settings(section),
         seed=config.seed,
         device=device,
+        on_refit=on_refit,
     )
 
 
@@ -108,21 +121,31 @@ def refuse_other_splits(config: ExperimentConfig, mine: str | None) -> None:
             )
 
 
-def embedder(section: NegativesSection, model: DualEncoder, device: str) -> Embed:
-    """The features that pairs are called alike by, of clean samples, in evaluation mode."""
+def embedder(
+    section: NegativesSection, model: DualEncoder, device: str, bank: FeatureBank | None = None
+) -> Embed:
+    """The features that pairs are called alike by, of clean samples, in evaluation mode.
 
-    def embed(batch: GeoBatch) -> Tensor:
+    With a bank it is asked first, and only what it has not seen is embedded.
+    """
+
+    def computed(batch: GeoBatch) -> Tensor:
+        if section.features == "frozen":
+            assert batch.feature is not None, "a cache gives features"
+            return batch.feature.to(device)
         training = model.training
         model.eval()
         with torch.no_grad():
-            moved = batch.to(device)
-            if section.features == "trained":
-                feature = model.embed_batch(moved)
-            else:
-                assert moved.feature is not None, "a cache gives features"
-                feature = moved.feature
+            feature = model.embed_batch(batch.to(device))
         model.train(training)
         return feature
+
+    def embed(batch: GeoBatch) -> Tensor:
+        if bank is None or not len(bank):
+            return computed(batch)
+        found = bank.lookup(batch.key).to(device)
+        unknown = found.isnan().any(dim=1, keepdim=True)
+        return torch.where(unknown, computed(batch), found) if bool(unknown.any()) else found
 
     return embed
 

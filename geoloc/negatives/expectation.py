@@ -148,8 +148,10 @@ class ExpectedSemivariance:
         Raises:
             CheckpointError: the state is of another kind.
         """
-        sums = {k[len("sums.") :]: v for k, v in state.items() if k.startswith("sums.")}
-        level = {k[len("level.") :]: v for k, v in state.items() if k.startswith("level.")}
+        sums, level = (
+            {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
+            for part in ("sums.", "level.")
+        )
         if "edges_km" not in state or "moments" not in sums:
             raise CheckpointError("the saved state holds no semivariogram")
         accumulator = VariogramAccumulator(

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from geoloc.errors import ConfigError
 from geoloc.geodesy import great_circle_km
-from geoloc.negatives.expectation import ExpectedSemivariance
+from geoloc.negatives.evidence import Expectation
 from geoloc.retrieval import IndexKind, build_index
 
 _ROWS_AT_ONCE = 1 << 14
@@ -51,7 +51,7 @@ class MiningSettings:
 def mine_hard_negatives(
     latlon_deg: Float64[np.ndarray, "n 2"],
     feature: Float[Tensor, "n feature"],
-    expectation: ExpectedSemivariance,
+    expectation: Expectation,
     settings: MiningSettings,
     *,
     seed: int = 0,
@@ -83,23 +83,32 @@ def mine_hard_negatives(
             # The sample itself is among its neighbours.
             near = index.search(unit[start : start + _ROWS_AT_ONCE], settings.neighbours + 1)
             other = rows[near.index.cpu().numpy()]
-            score = _scores(
+            score = hard_scores(
                 latlon_deg, part, other, near.score, expectation=expectation, settings=settings
             )
             found[part] = _hardest(other, score, settings)
     return found
 
 
-def _scores(
+def hard_scores(
     latlon_deg: Float64[np.ndarray, "n 2"],
     row: Int64[np.ndarray, " part"],
     other: Int64[np.ndarray, "part near"],
     cosine: Float[Tensor, "part near"],
     *,
-    expectation: ExpectedSemivariance,
+    expectation: Expectation,
     settings: MiningSettings,
 ) -> Float64[np.ndarray, "part near"]:
-    """The score u of pairs far enough apart, infinity for the others."""
+    """The score u of those pairs that are hard: far, and u below the quantile; infinity elsewhere.
+
+    Args:
+        latlon_deg: places in degrees.
+        row: of each anchor.
+        other: rows of those it is compared with.
+        cosine: of their features; a pair of NaN is not hard.
+        expectation: judges pairs.
+        settings: says what is far and what is hard.
+    """
     lag_km = great_circle_km(latlon_deg[row][:, None], latlon_deg[other])
     query = torch.from_numpy(latlon_deg[row]).to(cosine.device)
     lag = torch.from_numpy(np.ascontiguousarray(lag_km)).to(cosine.device)

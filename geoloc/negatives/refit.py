@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.distributed
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from geoloc.errors import ConfigError, DataError
@@ -18,7 +18,11 @@ from geoloc.negatives.regions import regional_level
 LAGS_KM = LagBins.logarithmic(40, 2.0, 20_016.0)
 """Classes of lag: 26 % wider each, so that near pairs have classes of their own."""
 
-_LEAST_SAMPLES = 50
+LEAST_SAMPLES = 50
+"""Fewer samples are not fitted to."""
+
+_HELD_OUT_PART = 5
+_MOST_HELD_OUT = 4096
 _GROUPS = 40
 _SAMPLES_IN_GROUP = 8
 
@@ -30,7 +34,7 @@ class RefitSettings:
     Attributes:
         warmup_epochs: epochs before the first fit; until then nothing is flagged.
         every_epochs: epochs from one fit to the next.
-        samples: of the training split, at most, drawn anew for each fit.
+        samples: of the training split, at most, drawn anew for each fit (`split_for_fit`).
         pairs: of those samples, at most; short lags get their share (`PairSampler`).
         local: whether each region has a level of its own (see `RegionalLevel`).
     """
@@ -44,9 +48,9 @@ class RefitSettings:
     def __post_init__(self) -> None:
         if self.warmup_epochs < 0 or self.every_epochs < 1:
             raise ConfigError("negatives: warmup_epochs is at least 0, refit_every_epochs 1")
-        if self.samples < _LEAST_SAMPLES or self.pairs < 1:
+        if self.samples < LEAST_SAMPLES or self.pairs < 1:
             raise ConfigError(
-                f"negatives: a fit needs {_LEAST_SAMPLES} samples at least, not {self.samples}, "
+                f"negatives: a fit needs {LEAST_SAMPLES} samples at least, not {self.samples}, "
                 f"and a pair, not {self.pairs}"
             )
 
@@ -54,6 +58,20 @@ class RefitSettings:
         """Whether an epoch, counted from 0, begins with a fit."""
         since = epoch - self.warmup_epochs
         return since >= 0 and since % self.every_epochs == 0
+
+
+def split_for_fit(
+    count: int, settings: RefitSettings, *, seed: int, epoch: int
+) -> tuple[Int64[np.ndarray, " others"], Int64[np.ndarray, " held_out"]]:
+    """Rows that an epoch's fit may see, shuffled, and a fifth (4,096 at most) that no fit sees.
+
+    The held-out rows are the same in every epoch, so that what is flagged among them can be
+    compared; the others are shuffled anew, so that `settings.samples` of them are others each time.
+    """
+    fixed = np.random.default_rng([seed, 1]).permutation(count)
+    held_out = min(count // _HELD_OUT_PART, _MOST_HELD_OUT)
+    others = np.random.default_rng([seed, epoch, 1]).permutation(fixed[held_out:])
+    return others, fixed[:held_out]
 
 
 def fit_expectation(
@@ -79,9 +97,9 @@ def fit_expectation(
     Raises:
         DataError: fewer than 50 samples, features that are not finite, or too few lags.
     """
-    if len(feature) < _LEAST_SAMPLES:
+    if len(feature) < LEAST_SAMPLES:
         raise DataError(
-            f"a semivariogram needs {_LEAST_SAMPLES} training samples at least: {len(feature)}"
+            f"a semivariogram needs {LEAST_SAMPLES} training samples at least: {len(feature)}"
         )
     values = feature.detach().to(device=device, dtype=torch.float32)
     count = max(3, min(_GROUPS, len(values) // _SAMPLES_IN_GROUP))

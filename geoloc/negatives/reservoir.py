@@ -14,22 +14,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
 from geoloc.batch import GeoBatch
 from geoloc.errors import ConfigError, MismatchError
-from geoloc.negatives.bank import FeatureBank
+from geoloc.negatives.bank import BankRows, FeatureBank
 from geoloc.negatives.expectation import EpochExpectation, ExpectedSemivariance
 from geoloc.negatives.held_batches import BatchSource, HeldBatches
 from geoloc.negatives.mining import MiningSettings
-from geoloc.negatives.refit import RefitSettings, fit_expectation
+from geoloc.negatives.refit import (
+    LEAST_SAMPLES,
+    RefitSettings,
+    fit_expectation,
+    split_for_fit,
+)
 from geoloc.negatives.residents import Composer, Residents
 from geoloc.negatives.store import RefitReport
 
-_LEAST_SAMPLES = 100
-_HELD_OUT_PART = 5
-_MOST_HELD_OUT = 4096
+_FEWEST_IN_BANK = 2 * LEAST_SAMPLES
 
 
 @dataclass(slots=True)
@@ -70,11 +74,10 @@ class ReservoirSampler:
         mining: which pairs are hard.
         seed: of the choice of samples to fit.
         device: where features are compared.
-        on_refit: called after each fit; its rows are those of the bank.
-        split: name of the split that the source gives; anything but ``train`` is refused.
+        on_refit: called after each fit.
 
     Raises:
-        ConfigError: numbers are impossible, or the source is not of the training split.
+        ConfigError: numbers are impossible.
     """
 
     source: BatchSource
@@ -89,17 +92,12 @@ class ReservoirSampler:
     seed: int = 0
     device: str = "cpu"
     on_refit: Callable[[RefitReport], None] | None = None
-    split: str = "train"
     _epoch: int = field(default=0, init=False)
     _judges: bool = field(default=False, init=False)
     _held: HeldBatches | None = field(default=None, init=False)
     _resume: Mapping[str, Any] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if self.split != "train":
-            raise ConfigError(
-                f"a semivariogram is fitted on the training split alone, not on {self.split!r}"
-            )
         if self.reservoir_batches < 1 or not 0.0 <= self.hard_share < 1.0:
             raise ConfigError(
                 f"a reservoir of {self.reservoir_batches} batches with hard_share "
@@ -139,7 +137,7 @@ class ReservoirSampler:
         """Share the banks and fit, where that is due."""
         self.bank.all_gather()
         missed = epoch >= self.refit.warmup_epochs and self.expectation.current is None
-        if (missed or self.refit.is_due(epoch)) and len(self.bank) >= _LEAST_SAMPLES:
+        if (missed or self.refit.is_due(epoch)) and len(self.bank) >= _FEWEST_IN_BANK:
             self._refit(epoch)
         current = self.expectation.current
         fitted = current is not None and current.has_structure
@@ -148,28 +146,31 @@ class ReservoirSampler:
     def _refit(self, epoch: int) -> None:
         began = time.perf_counter()
         held = self.bank.rows()
-        # The held-out samples are the same in every epoch, so that flags can be compared.
-        fixed = np.random.default_rng([self.seed, 1]).permutation(len(self.bank))
-        held_out = min(len(fixed) // _HELD_OUT_PART, _MOST_HELD_OUT)
-        others = np.random.default_rng([self.seed, epoch, 1]).permutation(fixed[held_out:])
-        fitted = min(self.refit.samples, len(others))
-        rows = np.concatenate([others[:fitted], fixed[:held_out]])
-        latlon_deg = held.latlon_deg[rows]
-        feature = held.feature[torch.from_numpy(rows)].float().to(self.device)
+        others, held_out = split_for_fit(len(held.key), self.refit, seed=self.seed, epoch=epoch)
+        others = others[: self.refit.samples]
         self.expectation.current = fit_expectation(
-            latlon_deg[:fitted], feature[:fitted], self.refit, seed=epoch, device=self.device
+            held.latlon_deg[others],
+            self._features(held, others),
+            self.refit,
+            seed=epoch,
+            device=self.device,
         )
         if self.on_refit is not None:
-            report = RefitReport(
-                epoch=epoch,
-                rows=rows,
-                feature=feature,
-                fitted=fitted,
-                held_out=held_out,
-                expectation=self.expectation.current,
-                seconds=time.perf_counter() - began,
+            seconds = time.perf_counter() - began
+            seen = GeoBatch(
+                key=tuple(held.key[row] for row in held_out.tolist()),
+                latlon_deg=torch.from_numpy(held.latlon_deg[held_out]),
+                feature=self._features(held, held_out),
             )
-            self.on_refit(report)
+            current = self.expectation.current
+            self.on_refit(
+                RefitReport(epoch=epoch, expectation=current, held_out=seen, seconds=seconds)
+            )
+
+    def _features(
+        self, held: BankRows, rows: Int64[np.ndarray, " row"]
+    ) -> Float[Tensor, "row feature"]:
+        return held.feature[torch.from_numpy(rows)].float().to(self.device)
 
     def _pass(self, held: HeldBatches, position: dict[str, Any] | None) -> Iterator[GeoBatch]:
         composer = Composer(

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
-from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km, unit_vectors
+from geoloc.geodesy import EARTH_RADIUS_KM, unit_vectors
 from geoloc.negatives.evidence import Expectation
-from geoloc.negatives.mining import MiningSettings
+from geoloc.negatives.mining import MiningSettings, hard_scores
 
 _UNKNOWN = -2.0
 """Stands for the cosine of a pair that cannot be judged; any other is above."""
@@ -122,13 +122,15 @@ class Composer:
         cosine.fill_diagonal_(torch.nan)
         near = cosine.nan_to_num(nan=_UNKNOWN).topk(min(self.mining.neighbours, len(feature) - 1))
         other = near.indices.cpu().numpy()
-        lag_km = great_circle_km(latlon_deg[anchor][:, None], latlon_deg[other])
-        query = torch.from_numpy(latlon_deg[anchor]).to(cosine.device)
-        lag = torch.from_numpy(lag_km).to(cosine.device)
-        score = expectation.judge(query, lag, (1.0 - near.values).clamp(min=0.0)).score
-        score = score.masked_fill(near.values == _UNKNOWN, torch.nan).cpu().numpy()
-        far = lag_km > self.mining.beyond * expectation.effective_range_km
-        row, column = np.nonzero(far & (score < self.mining.quantile))
+        score = hard_scores(
+            latlon_deg,
+            anchor,
+            other,
+            near.values.masked_fill(near.values == _UNKNOWN, torch.nan),
+            expectation=expectation,
+            settings=self.mining,
+        )
+        row, column = np.nonzero(np.isfinite(score))
         # By rank in the anchor's own list: by u alone a few crowded looks would fill all batches.
         order = np.lexsort((score[row, column], column))
         return np.stack([row, other[row, column]], axis=1)[order]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,14 @@ from torch import Tensor
 
 from geoloc.batch import GeoBatch
 from geoloc.errors import CheckpointError, ConfigError, MismatchError
+from geoloc.negatives.bank import FeatureBank
 from geoloc.negatives.composition import compose_batches
 from geoloc.negatives.expectation import EpochExpectation, ExpectedSemivariance
 from geoloc.negatives.mining import MiningSettings, mine_hard_negatives
-from geoloc.negatives.refit import RefitSettings, fit_expectation
+from geoloc.negatives.refit import RefitSettings, fit_expectation, split_for_fit
 from geoloc.negatives.store import Embed, RefitReport, SampleStore
 
 _EMBEDDED_AT_ONCE = 1024
-_HELD_OUT_PART = 5
-_MOST_HELD_OUT = 4096
 
 
 @dataclass(slots=True)
@@ -55,10 +54,10 @@ class SemivariogramSampler:
         rank: number of this process.
         world: how many there are.
         on_refit: called after each fit.
-        split: name of the split that the store holds; anything but ``train`` is refused.
+        bank: what `embed` looks features up in, if it does: kept in `tensor_state`.
 
     Raises:
-        ConfigError: sizes or shares are impossible, or the store is not the training split.
+        ConfigError: sizes or shares are impossible.
     """
 
     store: SampleStore
@@ -75,7 +74,7 @@ class SemivariogramSampler:
     rank: int = 0
     world: int = 1
     on_refit: Callable[[RefitReport], None] | None = None
-    split: str = "train"
+    bank: FeatureBank | None = None
     _epoch: int = field(default=0, init=False)
     _done: int = field(default=0, init=False)
     _order: Int64[np.ndarray, " sample"] = field(
@@ -84,10 +83,6 @@ class SemivariogramSampler:
     _resume: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if self.split != "train":
-            raise ConfigError(
-                f"a semivariogram is fitted on the training split alone, not on {self.split!r}"
-            )
         if self.batch_size < 1 or not 0.0 <= self.hard_share < 1.0:
             raise ConfigError(
                 f"batches of {self.batch_size} with hard_share {self.hard_share} cannot be composed"
@@ -137,8 +132,10 @@ class SemivariogramSampler:
 
     def _refit(self, epoch: int) -> Int64[np.ndarray, "sample per_anchor"]:
         began = time.perf_counter()
-        n = len(self.store)
-        rows, fitted, held_out = self._rows(epoch)
+        others, held_out = split_for_fit(len(self.store), self.refit, seed=self.seed, epoch=epoch)
+        fitted = min(self.refit.samples, len(others))
+        # Hard negatives are sought among all samples, a fit needs no more than it is made from.
+        rows = np.concatenate([others if self.hard_share else others[:fitted], held_out])
         feature = self._features(rows)
         expectation = fit_expectation(
             self.store.latlon_deg[rows[:fitted]],
@@ -148,34 +145,16 @@ class SemivariogramSampler:
             device=self.device,
         )
         self.expectation.current = expectation
-        hard = np.empty((n, 0), dtype=np.int64)
+        hard = np.empty((len(self.store), 0), dtype=np.int64)
         if self.hard_share:
             hard = self._mine(rows, feature, expectation, epoch)
         if self.on_refit is not None:
-            report = RefitReport(
-                epoch=epoch,
-                rows=rows,
-                feature=feature,
-                fitted=fitted,
-                held_out=held_out,
-                expectation=expectation,
-                seconds=time.perf_counter() - began,
+            seconds = time.perf_counter() - began
+            seen = replace(self.store.batch(held_out), feature=feature[len(rows) - len(held_out) :])
+            self.on_refit(
+                RefitReport(epoch=epoch, expectation=expectation, held_out=seen, seconds=seconds)
             )
-            self.on_refit(report)
         return hard
-
-    def _rows(self, epoch: int) -> tuple[Int64[np.ndarray, " row"], int, int]:
-        """Samples to embed, how many of the first are fitted, how many of the last never are.
-
-        The held-out ones are the same in every epoch: what is flagged among them can be compared.
-        """
-        n = len(self.store)
-        fixed = np.random.default_rng([self.seed, 1]).permutation(n)
-        held_out = min(n // _HELD_OUT_PART, _MOST_HELD_OUT)
-        others = np.random.default_rng([self.seed, epoch, 1]).permutation(fixed[held_out:])
-        fitted = min(self.refit.samples, len(others))
-        embedded = others if self.hard_share else others[:fitted]
-        return np.concatenate([embedded, fixed[:held_out]]), fitted, held_out
 
     @torch.no_grad()
     def _features(self, rows: Int64[np.ndarray, " row"]) -> Float[Tensor, "row feature"]:
@@ -245,9 +224,11 @@ class SemivariogramSampler:
         """The order of the epoch and the fit, for a checkpoint."""
         current = self.expectation.current
         fit = {} if current is None else current.state_dict()
+        bank = {} if self.bank is None else self.bank.state_dict()
         return {
             "order": torch.from_numpy(self._order.copy()),
             **{f"fit.{name}": value for name, value in fit.items()},
+            **{f"bank.{name}": value for name, value in bank.items()},
         }
 
     def load_tensor_state(self, state: Mapping[str, Tensor]) -> None:
@@ -259,8 +240,12 @@ class SemivariogramSampler:
         order = state.get("order")
         if order is None or len(order) not in (0, len(self.store)):
             raise CheckpointError("the checkpoint holds no order of these training samples")
+        if self.bank is not None:
+            self.bank.load_state_dict(
+                {k.removeprefix("bank."): v for k, v in state.items() if k.startswith("bank.")}
+            )
         self._order = order.cpu().numpy().astype(np.int64)
-        fit = {k[len("fit.") :]: v for k, v in state.items() if k.startswith("fit.")}
+        fit = {k.removeprefix("fit."): v for k, v in state.items() if k.startswith("fit.")}
         self.expectation.current = (
             ExpectedSemivariance.from_state(fit, device=self.device) if fit else None
         )

@@ -38,18 +38,13 @@ class RefitReport:
 
     Attributes:
         epoch: counted from 0.
-        rows: the samples embedded, by row.
-        feature: their features.
-        fitted: how many of them, from the first on, the fit has seen.
-        held_out: how many of the last no fit ever sees, the same in every epoch.
         expectation: the fit.
+        held_out: samples that no fit ever sees, the same in every epoch, with the features that
+            pairs are compared by.
         seconds: that embedding, fitting and mining took.
     """
 
     epoch: int
-    rows: Int64[np.ndarray, " sample"]
-    feature: Float[Tensor, "sample feature"]
-    fitted: int
-    held_out: int
     expectation: ExpectedSemivariance
+    held_out: GeoBatch
     seconds: float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,31 +12,15 @@ from geoloc.artifacts import write_text
 from geoloc.errors import DataError
 from geoloc.negatives.flag_ledger import FlaggedPair
 from geoloc.negatives.flag_zone import FlagKind
+from geoloc.viz.html_page import data_uri, html_page
 from geoloc.viz.negatives_epochs import NegativesEpoch
 from geoloc.viz.negatives_figure import band_names, percent_of
 from geoloc.viz.variogram_words import number, range_words
 
 _STYLE = """
-:root { --ink: #22282e; --faint: #5b6771; --line: #d9dee2; --paper: #ffffff; --ground: #f6f7f8; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink);
-  font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 1280px; margin: 0 auto; padding: 32px 20px 48px; }
-h1 { font-size: 1.75rem; line-height: 1.25; margin: 0 0 4px; }
-h2 { font-size: 1.2rem; margin: 36px 0 8px; }
-p { margin: 0 0 12px; max-width: 80ch; }
-.faint { color: var(--faint); }
-.card { background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
-  padding: 16px; margin: 0 0 20px; }
-img { display: block; max-width: 100%; height: auto; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .93rem; width: 100%;
-  font-variant-numeric: tabular-nums; }
-th { font-weight: 600; color: var(--faint); }
-th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
+main { max-width: 1280px; }
+th, td { text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
-tr:last-child td { border-bottom: 0; }
 .pairs { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 16px; }
 .pairs .card { margin: 0; }
 .two { display: grid; grid-template-columns: 1fr 1fr; gap: 10px; font-size: .88rem;
@@ -118,24 +101,10 @@ def write_negatives_page(
     now = history[-1]
     title = f"Negatives by rule {rule}: epoch {now.epoch}"
     sections = "".join(_ledger(kind, ledger.get(kind, ())) for kind in ("hard", "false"))
-    write_text(
-        path,
-        f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{_STYLE}
-</style>
-</head>
-<body>
-<main>
-<h1>{escape(title)}</h1>
+    body = f"""<h1>{escape(title)}</h1>
 <p class="faint">{escape(_summary(now))}</p>
 <div class="card"><img alt="semivariogram, flags, calibration and history" \
-src="{_data_uri(figure_png)}"></div>
+src="{data_uri(figure_png)}"></div>
 <h2>By distance</h2>
 <p class="faint">Pairs of samples that the semivariogram was not fitted to. Nominal is the share \
 that would be flagged if dissimilarities at each lag were distributed as in the fit. The columns \
@@ -146,12 +115,8 @@ that would be flagged if dissimilarities at each lag were distributed as in the 
 {sections}
 <p class="faint">d: dissimilarity of the two images, 1 &minus; cosine. &gamma;: what the \
 semivariogram expects at that lag. u: share of pairs at that lag that are less dissimilar. \
-A sample is shown in two pairs at most.</p>
-</main>
-</body>
-</html>
-""",
-    )
+A sample is shown in two pairs at most.</p>"""
+    write_text(path, html_page(title, body, style=_STYLE))
     return path
 
 
@@ -248,7 +213,7 @@ def _place(place: PairedPlace) -> str:
     lat, lon = place.latlon_deg
     image = ""
     if place.thumbnail is not None:
-        image = f'<img alt="{escape(place.key)}" src="{_data_uri(place.thumbnail)}">'
+        image = f'<img alt="{escape(place.key)}" src="{data_uri(place.thumbnail)}">'
     name = f"<strong>{escape(place.name)}</strong><br>" if place.name else ""
     where = f"{abs(lat):.3f}° {'NS'[lat < 0]}, {abs(lon):.3f}° {'EW'[lon < 0]}"
     return f'<div>{image}{name}{where}<br><span class="faint">{escape(place.key)}</span></div>'
@@ -260,8 +225,3 @@ def _km(lag_km: float) -> str:
 
 def _score(score: float) -> str:
     return "&lt; 0.0001" if score < 1e-4 else f"{score:.2g}"
-
-
-def _data_uri(content: bytes) -> str:
-    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from html import escape
@@ -14,6 +13,7 @@ from PIL import Image
 
 from geoloc.errors import DataError
 from geoloc.geodesy import great_circle_km
+from geoloc.viz.html_page import data_uri, html_page
 from geoloc.viz.maps import closeup_png, percent, world_map_png
 from geoloc.viz.markdown import markdown_to_html
 from geoloc.viz.subjects import AnswerView, PlaceView
@@ -21,37 +21,18 @@ from geoloc.viz.subjects import AnswerView, PlaceView
 ItemT = TypeVar("ItemT")
 _PHOTO_PX = 420
 _STYLE = """
-:root { --ink: #22282e; --faint: #5b6771; --line: #d9dee2; --accent: #0072b2; --paper: #ffffff;
-  --ground: #f6f7f8; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink);
-  font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 32px 20px 48px; }
-h1 { font-size: 1.75rem; line-height: 1.25; margin: 0 0 4px; }
-h2 { font-size: 1.2rem; margin: 40px 0 12px; }
 h3, h4, h5, h6 { font-size: 1rem; margin: 20px 0 8px; }
 .card > :first-child { margin-top: 0; }
-p { margin: 0 0 12px; max-width: 75ch; }
-.faint { color: var(--faint); }
-.card { background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
-  padding: 20px; margin: 0 0 20px; }
 .card h3 { margin: 0 0 12px; font-size: 1.05rem; overflow-wrap: anywhere; }
 .top { display: grid; grid-template-columns: minmax(0, 260px) minmax(0, 1fr); gap: 20px;
   align-items: start; margin-bottom: 16px; }
 .top.bare { grid-template-columns: minmax(0, 1fr); }
-img { display: block; max-width: 100%; height: auto; }
 .photo { border-radius: 4px; width: 100%; max-height: 260px; object-fit: contain;
   object-position: left top; }
 .maps { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); gap: 12px; }
 .summary .scroll { margin-bottom: 16px; }
 figure { margin: 0 0 20px; }
 figcaption { font-weight: 600; margin-bottom: 8px; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .93rem; width: 100%;
-  font-variant-numeric: tabular-nums; }
-th { text-align: left; font-weight: 600; color: var(--faint); white-space: nowrap; }
-th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-tr:last-child td { border-bottom: 0; }
 .number { text-align: right; white-space: nowrap; }
 code { font-size: .9em; }
 @media (max-width: 640px) { .top, .maps { grid-template-columns: minmax(0, 1fr); }
@@ -107,28 +88,13 @@ def write_query_page(
 
 def _page(title: str, intro: str, front_html: str, cards_html: str) -> str:
     heading = '<h2 id="queries">Queries</h2>' if cards_html else ""
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{_STYLE}
-</style>
-</head>
-<body>
-<main>
-<h1>{escape(title)}</h1>
+    body = f"""<h1>{escape(title)}</h1>
 <p class="faint">{intro}</p>
 {front_html}
 {heading}
 {cards_html}
-<p class="faint">Outlines: Natural Earth, public domain. City names: GeoNames, CC BY 4.0.</p>
-</main>
-</body>
-</html>
-"""
+<p class="faint">Outlines: Natural Earth, public domain. City names: GeoNames, CC BY 4.0.</p>"""
+    return html_page(title, body, style=_STYLE)
 
 
 def _one_each(
@@ -149,8 +115,8 @@ def _card(
             f'<img class="photo" alt="the queried image {escape(answer.source)}" '
             f'src="{_photo_uri(photo)}">'
         )
-    world = _data_uri(world_map_png(answer, truth_deg=truth_deg), "image/png")
-    closeup = _data_uri(closeup_png(answer, truth_deg=truth_deg), "image/png")
+    world = data_uri(world_map_png(answer, truth_deg=truth_deg))
+    closeup = data_uri(closeup_png(answer, truth_deg=truth_deg))
     best = answer.places[0]
     return f"""<section class="card">
 <h3>{escape(answer.source)}</h3>
@@ -193,7 +159,7 @@ def _figure(caption: str, file: Path) -> str:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"figure {file} cannot be read: {error.strerror}") from error
-    uri = _data_uri(content, "image/png")
+    uri = data_uri(content)
     return (
         f'<figure class="card"><figcaption>{escape(caption)}</figcaption>'
         f'<img alt="{escape(caption)}" src="{uri}"></figure>\n'
@@ -206,8 +172,4 @@ def _photo_uri(photo: Image.Image) -> str:
     buffer = io.BytesIO()
     # Pixels only: nothing of the camera's metadata may reach a page that is passed on.
     Image.fromarray(np.asarray(small)).save(buffer, "JPEG", quality=85)
-    return _data_uri(buffer.getvalue(), "image/jpeg")
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return data_uri(buffer.getvalue())

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "geoloc").rglob("*.py"))
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 STUDIES = [path for path in CONFIGS if "arms" in read_tree(path)]
+TUNING = [path for path in STUDIES if path.stem.startswith("tuning")]
 ARMS = set(get_args(RuleName))
 MEANINGLESS = {"utils", "util", "misc", "helpers", "common", "base", "manager"}
 
@@ -61,12 +62,26 @@ def test_one_owner_of_the_earth_radius():
     assert owners <= {"geoloc/geodesy/distance.py"}
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted({*STUDIES} - {*TUNING}), ids=lambda p: p.stem)
 def test_every_study_has_the_arms_and_each_is_a_config(path, tmp_path):
     study = load_ablation(path)
     assert set(study.arms) >= ARMS
     rules = {arm: arm_config(study, arm, 0, out=tmp_path).negatives.rule for arm in ARMS}
     assert rules == {arm: arm for arm in ARMS}
+
+
+@pytest.mark.parametrize("path", TUNING, ids=lambda p: p.stem)
+def test_tuning_never_looks_at_the_data_of_a_study(path, tmp_path):
+    tuned = load_ablation(path)
+    for arm in tuned.arms:
+        config = arm_config(tuned, arm, 0, out=tmp_path)
+        assert config.data.make_earth_tiles == Path("data/earth_tiles_tuning")
+        assert all(Path("data/earth_tiles_tuning") in p.parents for p in config.data.tests.values())
+    seeds = {
+        arm_config(load_ablation(other), "all", 0, out=tmp_path).data.earth_tiles.seed
+        for other in {*STUDIES} - {*TUNING}
+    }
+    assert config.data.earth_tiles.seed not in seeds
 
 
 @pytest.mark.parametrize("path", sorted({*CONFIGS} - {*STUDIES}), ids=lambda p: p.stem)

@@ -90,7 +90,7 @@ def read(folder: Path, epoch: int):
 def test_each_epoch_is_written_and_a_resumed_run_goes_on(tmp_path: Path, epochs):
     folder = tmp_path / "negatives"
     first = reporter_in(folder)
-    cost = MethodCost(refit_s=1.5, mining_s=0.5, epoch_s=40.0)
+    cost = MethodCost(refit_s=2.0, epoch_s=40.0)
     found = first.epoch_done(1, epochs[0].expectation, epochs[0].sample, cost=cost)
     assert found.scalars["negatives/cost_share"] == 0.05
     assert math.isnan(found.scalars["negatives/churn_hard"])
@@ -107,7 +107,7 @@ def test_each_epoch_is_written_and_a_resumed_run_goes_on(tmp_path: Path, epochs)
     tree = read(folder, 2)
     assert tree["churn"] == {"false": churn.false, "hard": churn.hard}
     assert tree["cost"] is None
-    assert read(folder, 1)["cost"] == {"refit_s": 1.5, "mining_s": 0.5, "epoch_s": 40.0}
+    assert read(folder, 1)["cost"] == {"refit_s": 2.0, "epoch_s": 40.0}
     assert VariogramFit.from_json(tree["fit"]).sill == epochs[1].expectation.fit.sill
     (tmp_path / "v.json").write_text(json.dumps(tree["variogram"]))
     lag = load_variogram(tmp_path / "v.json").lag
@@ -232,7 +232,7 @@ def test_numbers_go_to_all_sinks_and_the_picture_to_tensorboard(tmp_path: Path, 
 
 
 def test_the_cost_of_no_time_is_not_known():
-    assert math.isnan(MethodCost(refit_s=1.0, mining_s=0.0, epoch_s=0.0).share)
+    assert math.isnan(MethodCost(refit_s=1.0, epoch_s=0.0).share)
 
 
 def test_thumbnails_are_small_bare_and_found_by_key(tmp_path: Path):

@@ -13,6 +13,7 @@ from semivariogram_worlds import smooth_world
 from geoloc.batch import GeoBatch
 from geoloc.errors import CheckpointError, ConfigError, MismatchError
 from geoloc.negatives import EpochExpectation, RefitSettings, SemivariogramSampler
+from geoloc.negatives.refit import split_for_fit
 
 
 @dataclass
@@ -75,17 +76,27 @@ def test_some_samples_are_held_out_of_the_fit_and_reported():
     reports = []
     samples = sampler(on_refit=reports.append)
     list(samples.epoch(1))
-    (report,) = reports
-    assert report.epoch == 1
-    assert report.fitted == 200
-    assert len(report.rows) == 300
-    assert len(set(report.rows.tolist())) == 300
-    assert torch.equal(report.feature, samples.store.feature[torch.from_numpy(report.rows)])
     list(samples.epoch(2))
-    assert np.array_equal(reports[1].rows[-60:], report.rows[-60:]), "the same every epoch"
-    assert not np.array_equal(reports[1].rows[:200], report.rows[:200])
-    pairs = int(report.expectation.variogram.pair_count.sum())
+    assert [report.epoch for report in reports] == [1, 2]
+    first, second = (report.held_out for report in reports)
+    assert len(first) == 60
+    assert first.key == second.key, "the same every epoch"
+    rows = torch.tensor([int(key[1:]) for key in first.key])
+    assert torch.equal(first.feature, samples.store.feature[rows])
+    pairs = int(reports[0].expectation.variogram.pair_count.sum())
     assert pairs <= 200 * 199 // 2
+
+
+def test_the_rows_to_fit_never_meet_those_held_out():
+    settings = RefitSettings()
+    others, held_out = split_for_fit(1_000, settings, seed=4, epoch=1)
+    again, same = split_for_fit(1_000, settings, seed=4, epoch=2)
+    assert sorted([*others, *held_out]) == list(range(1_000))
+    assert len(held_out) == 200
+    assert np.array_equal(held_out, same)
+    assert sorted(others) == sorted(again)
+    assert not np.array_equal(others, again)
+    assert len(split_for_fit(100_000, settings, seed=4, epoch=1)[1]) == 4_096
 
 
 def test_a_run_cut_inside_an_epoch_goes_on_with_the_same_batches_and_fit():
@@ -118,9 +129,7 @@ def test_positions_of_other_batches_are_refused():
         again.epoch(2)
 
 
-def test_only_the_training_split_is_fitted_to():
-    with pytest.raises(ConfigError, match="training split"):
-        sampler(split="val")
+def test_impossible_shares_and_ranks_are_refused():
     with pytest.raises(ConfigError, match="hard_share"):
         sampler(hard_share=1.0)
     with pytest.raises(ConfigError, match="rank"):
