@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import threading
-import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from subprocess import STDOUT, Popen
 
 import numpy as np
 import yaml
 from jaxtyping import Float64
 
-from geoloc.artifacts import read_json, write_json, write_text
-from geoloc.errors import ConfigError, DataError, TrainingError
+from geoloc.artifacts import write_json, write_text
+from geoloc.errors import ConfigError, DataError
 from geoloc.evaluation import Comparison, RowErrors, compare, metric_values, spatial_blocks
 from geoloc.experiment.ablation_rows import SplitRows, rows_of_run
 from geoloc.experiment.ablation_schema import AblationConfig, arm_config
@@ -28,10 +22,9 @@ from geoloc.experiment.build import Say, build_dual_encoder, choose_device
 from geoloc.experiment.loading import config_from_tree, config_hash, config_yaml, read_tree
 from geoloc.experiment.prepare_data import ensure_earth_tiles, features_of
 from geoloc.experiment.run_directory import RunDirectory
+from geoloc.experiment.run_processes import RunProcesses, leaving_on_sigterm
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.viz import draw_ablation
-
-_SAID_LAST = 2000
 
 
 def run_study(study: AblationConfig, *, out: Path, say: Say) -> StudyResult:
@@ -125,78 +118,25 @@ def _run_all(
 ) -> dict[tuple[str, int], _Run]:
     """Train every run in a process of its own, some at once; those that are finished stay."""
     done = 0
-    running: list[Popen[bytes]] = []
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    processes = RunProcesses(threads=max(1, (os.cpu_count() or 1) // jobs))
 
     def train(item: tuple[tuple[str, int], ExperimentConfig]) -> _Run:
         nonlocal done
         (arm, seed), config = item
-        took = _train_one(config, threads=threads, running=running)
+        took = processes.train(config)
         rows = rows_of_run(config.run_dir, study.gallery, say=say)
         done += 1
         say(f"{done}/{len(configs)}  {arm}, seed {seed}: {took:.0f} s")
         return _Run(seconds=took, rows=rows)
 
-    with _leaving_on_sigterm(), ThreadPoolExecutor(jobs) as pool:
+    with leaving_on_sigterm(), ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(train, item): item[0] for item in configs.items()}
         try:
             return {futures[each]: each.result() for each in as_completed(futures)}
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            # Each saves a checkpoint and ends; the next call goes on from there.
-            for process in running:
-                process.terminate()
+            processes.stop()
             raise
-
-
-@contextmanager
-def _leaving_on_sigterm() -> Generator[None]:
-    """Let SIGTERM end this process by an exception, so that it takes its runs along."""
-
-    def leave(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    # Only the main thread may set handlers; elsewhere signals are somebody else's business.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _train_one(config: ExperimentConfig, *, threads: int, running: list[Popen[bytes]]) -> float:
-    """Train one run, unless it is finished; seconds it took, those of earlier attempts too."""
-    folder = config.run_dir
-    told = folder.with_name(f"{folder.name}.seconds.json")
-    before = 0.0
-    if told.is_file():
-        before = float(read_json(told, what="note of a run's time")["seconds"])
-        if RunDirectory(path=folder).finished:
-            return before
-    file = folder.with_name(f"{folder.name}.yaml")
-    write_text(file, config_yaml(config))
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    log = folder.with_name(f"{folder.name}.log")
-    began = time.monotonic()
-    with log.open("ab") as stream:
-        process = Popen(
-            [sys.executable, "-m", "geoloc", "train", str(file)],
-            stdout=stream,
-            stderr=STDOUT,
-            env={**os.environ, **dict.fromkeys(names, str(threads))},
-        )
-        running.append(process)
-        code = process.wait()
-    took = before + time.monotonic() - began
-    write_json(told, {"seconds": took})
-    if code != 0:
-        said = log.read_text(errors="replace")[-_SAID_LAST:].strip().splitlines()
-        last = said[-1] if said else "nothing"
-        raise TrainingError(f"{folder.name} ended with code {code} and said: {last} (log: {log})")
-    return took
 
 
 def _compared(

@@ -143,12 +143,12 @@ class NegativesSection(Section):
     near_ranges: Annotated[float, Field(ge=0.0)] = 0.5
     false_quantile: Share = 0.9
     false_residual: float = 0.0
-    positive_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    positive_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     far_ranges: Annotated[float, Field(ge=0.0)] = 1.0
     far_km: Annotated[float, Field(ge=0.0)] = 4000.0
     hard_quantile: Share = 0.1
     hard_residual: float = -1.0
-    hard_log_weight: Annotated[float, Field(ge=0.0)] = 4.0
+    hard_log_weight: Annotated[float, Field(ge=0.0)] = 2.0
     warmup_epochs: CountOrZero = 1
     refit_every_epochs: Count = 1
     fit_samples: Annotated[int, Field(ge=50)] = 20_000

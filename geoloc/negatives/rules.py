@@ -59,16 +59,16 @@ class RuleSettings:
 
     measure: Literal["quantile", "residual"] = "quantile"
     alike_level: float = 0.5
-    near_km: float = 200.0
+    near_km: float = 300.0
     near_ranges: float = 0.5
     false_quantile: float = 0.9
     false_residual: float = 0.0
-    positive_share: float = 0.2
+    positive_share: float = 0.3
     far_ranges: float = 1.0
     far_km: float = 4000.0
     hard_quantile: float = 0.1
     hard_residual: float = -1.0
-    hard_log_weight: float = 4.0
+    hard_log_weight: float = 2.0
 
     def __post_init__(self) -> None:
         for name in ("false_quantile", "hard_quantile", "positive_share"):

@@ -76,7 +76,7 @@ def test_tuning_never_looks_at_the_data_of_a_study(path, tmp_path):
     for arm in tuned.arms:
         config = arm_config(tuned, arm, 0, out=tmp_path)
         assert config.data.make_earth_tiles == Path("data/earth_tiles_tuning")
-        assert all(Path("data/earth_tiles_tuning") in p.parents for p in config.data.tests.values())
+        assert all("/earth_tiles_tuning/" in shards for shards in config.data.tests.values())
     seeds = {
         arm_config(load_ablation(other), "all", 0, out=tmp_path).data.earth_tiles.seed
         for other in {*STUDIES} - {*TUNING}

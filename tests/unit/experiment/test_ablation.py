@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from geoloc.errors import ConfigError, DataError, TrainingError
-from geoloc.experiment import ablation
+from geoloc.experiment import run_processes
 from geoloc.experiment.ablation import run_study
 from geoloc.experiment.ablation_rows import rows_of_run
-from geoloc.experiment.ablation_schema import load_ablation
+from geoloc.experiment.ablation_schema import arm_config, load_ablation
 from geoloc.experiment.ablation_text import StudyResult, study_terminal
 from geoloc.experiment.evaluate_run import EvaluationRequest, evaluate_run
 from geoloc.experiment.loading import load_config
@@ -60,7 +60,7 @@ class _Here(Popen[bytes]):
 @pytest.fixture(scope="module", autouse=True)
 def here() -> Iterator[type[_Here]]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ablation, "Popen", _Here)
+        patched.setattr(run_processes, "Popen", _Here)
         yield _Here
 
 
@@ -286,7 +286,7 @@ class _Endless(Popen[bytes]):
 def test_a_study_that_is_ended_takes_its_runs_along(
     study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ablation, "Popen", _Endless)
+    monkeypatch.setattr(run_processes, "Popen", _Endless)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as left:
         run_study(load_ablation(study_file), out=tmp_path / "out", say=quiet)
@@ -294,3 +294,13 @@ def test_a_study_that_is_ended_takes_its_runs_along(
     assert _Endless.ended == [True]
     assert signal.getsignal(signal.SIGTERM) == before
     assert not (tmp_path / "out/ablation.json").exists()
+
+
+def test_no_run_begins_once_a_study_has_ended(study_file: Path, tmp_path: Path) -> None:
+    config = arm_config(load_ablation(study_file), "all", 0, out=tmp_path)
+    processes = run_processes.RunProcesses(threads=1)
+    processes.stop()
+    _Here.begun.clear()
+    with pytest.raises(TrainingError, match="not begun"):
+        processes.train(config)
+    assert not _Here.begun
