@@ -59,7 +59,7 @@ class RuleSettings:
 
     measure: Literal["quantile", "residual"] = "quantile"
     alike_level: float = 0.5
-    near_km: float = 300.0
+    near_km: float = 200.0
     near_ranges: float = 0.5
     false_quantile: float = 0.9
     false_residual: float = 0.0
