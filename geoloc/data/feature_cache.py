@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -182,97 +182,6 @@ class FeatureCache:
         return cls.build(
             folder, batches(), encode, fingerprint=fingerprint, dtype=dtype, progress=progress
         )
-
-
-class FeatureBatches:
-    """Batches of a cache by random access: every sample once an epoch, the last batch may be short.
-
-    The order depends on (seed, epoch) alone.
-
-    Args:
-        cache: where the samples are.
-        batch_size: samples a batch.
-        seed: of the order.
-        shuffle: False gives the order of the cache in every epoch.
-        labels: whether batches carry labels.
-    """
-
-    def __init__(
-        self,
-        cache: FeatureCache,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        shuffle: bool = True,
-        labels: bool = False,
-    ) -> None:
-        if batch_size < 1:
-            raise DataError(f"a batch holds at least 1 sample, not {batch_size}")
-        self._cache = cache
-        self._batch_size = batch_size
-        self._seed = seed
-        self._shuffle = shuffle
-        self._labels = labels
-        self._epoch = 0
-        self._done = 0
-        self._resume: int | None = None
-
-    @property
-    def sample_count(self) -> int:
-        """Samples in one epoch."""
-        return len(self._cache)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in one epoch."""
-        return -(-len(self._cache) // self._batch_size)
-
-    def epoch(self, epoch: int) -> Iterator[GeoBatch]:
-        """One pass; after `restore` the rest of the pass.
-
-        Raises:
-            MismatchError: the restored position is of another epoch.
-        """
-        start, self._resume = self._resume, None
-        if start is not None and epoch != self._epoch:
-            raise MismatchError(f"the position is of epoch {self._epoch}, not of epoch {epoch}")
-        return self._pass(epoch, start or 0)
-
-    def _pass(self, epoch: int, start: int) -> Iterator[GeoBatch]:
-        order = np.arange(len(self._cache))
-        if self._shuffle:
-            order = np.random.default_rng([self._seed, epoch]).permutation(order)
-        self._epoch, self._done = epoch, start
-        for first in range(start * self._batch_size, len(order), self._batch_size):
-            rows = order[first : first + self._batch_size]
-            self._done += 1
-            yield self._cache.batch(rows, labels=self._labels)
-
-    def state(self) -> dict[str, Any]:
-        """The position after the batch given last."""
-        return {"epoch": self._epoch, "batches_done": self._done, **self._identity()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Let the next `epoch` go on after the position of `state`.
-
-        Raises:
-            MismatchError: the position is of batches of another size, order or number.
-        """
-        for name, value in self._identity().items():
-            if state[name] != value:
-                raise MismatchError(
-                    f"the position is of batches with {name} {state[name]}, these have {value}"
-                )
-        self._epoch, self._done = int(state["epoch"]), int(state["batches_done"])
-        self._resume = self._done
-
-    def _identity(self) -> dict[str, Any]:
-        return {
-            "samples": len(self._cache),
-            "batch_size": self._batch_size,
-            "seed": self._seed,
-            "shuffle": self._shuffle,
-        }
 
 
 def _encode(batch: GeoBatch, encode: Callable[[Tensor], Tensor]) -> Float[Tensor, "batch feature"]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64, Int64
 
 from geoloc.artifacts import write_atomically
-from geoloc.data.feature_cache import FeatureBatches
+from geoloc.data.feature_batches import FeatureBatches
 from geoloc.evaluation import evaluate_split
 from geoloc.experiment.build import Say
 from geoloc.experiment.embed_run import embed_source

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,9 +20,10 @@ from geoloc.experiment.schema import (
     TrainingSection,
 )
 from geoloc.losses import (
+    PairLoss,
     contrastive_loss,
     graded_contrastive_loss,
-    symmetric_contrastive_loss,
+    sigmoid_loss,
 )
 from geoloc.models import (
     DualEncoder,
@@ -43,11 +43,12 @@ from geoloc.negatives import (
     RuleSettings,
     build_rule,
 )
+from geoloc.ranks import Ranks
 from geoloc.training import (
     JsonLinesSink,
     Objective,
     OptimizerSettings,
-    PairLoss,
+    PairTiling,
     ScalarSink,
     TensorBoardSink,
     TrainerSettings,
@@ -77,6 +78,7 @@ def model_spec(config: ExperimentConfig) -> ModelSpec:
         embedding_dim=model.embedding_dim,
         head_hidden=model.head_hidden,
         init_temperature=model.init_temperature,
+        init_logit_bias=model.init_logit_bias,
         frozen_backbone=model.frozen_backbone,
         seed=config.seed,
     )
@@ -120,18 +122,19 @@ def rule_settings(section: NegativesSection) -> RuleSettings:
     return RuleSettings(**{each.name: getattr(section, each.name) for each in fields(RuleSettings)})
 
 
-def pair_loss(section: TrainingSection) -> PairLoss:
-    """The loss that the configuration names."""
-    match section.loss:
-        case "contrastive":
-            one_way = contrastive_loss
-        case "graded":
-            one_way = graded_contrastive_loss
-    match section.direction:
-        case "image_to_place":
-            return one_way
-        case "symmetric":
-            return partial(symmetric_contrastive_loss, one_way=one_way)
+def pair_tiling(section: TrainingSection, ranks: Ranks) -> PairTiling:
+    """The loss that the configuration names, and how its pair matrix is taken."""
+    losses: dict[str, PairLoss] = {
+        "contrastive": contrastive_loss,
+        "graded": graded_contrastive_loss,
+        "sigmoid": sigmoid_loss,
+    }
+    return PairTiling(
+        loss=losses[section.loss],
+        both_ways=section.direction == "symmetric",
+        pairs=section.pairs_at_once,
+        ranks=ranks,
+    )
 
 
 def compared_dim(section: NegativesSection, model: DualEncoder) -> int | None:
@@ -149,6 +152,7 @@ def build_objective(
     feature_dim: int | None = None,
     expectation: EpochExpectation | None = None,
     bank: FeatureBank | None = None,
+    ranks: Ranks | None = None,
 ) -> Objective:
     """Candidates, rule and loss of a step.
 
@@ -160,18 +164,19 @@ def build_objective(
         expectation: where the sampler publishes its fits; None where nothing is fitted.
         bank: keeps the features of each batch for the next fit; None where samples can be read
             again.
+        ranks: the processes of the run; None for one alone.
     """
-    section = config.negatives
+    section, together = config.negatives, ranks or Ranks()
     queue = None
     if section.queue:
         queue = PlaceQueue(section.queue, feature_dim=feature_dim, device=device)
     return Objective(
-        source=BatchAndQueue(queue),
+        source=BatchAndQueue(queue, together),
         rule=build_rule(section.rule, rule_settings(section)),
         expectation=expectation,
         bank=bank,
         compared=frozen_features if section.features == "frozen" else trained_embeddings,
-        loss=pair_loss(config.training),
+        tiling=pair_tiling(config.training, together),
         batch_noise_m=section.batch_noise_m,
         queue_noise_m=section.queue_noise_m,
     )
@@ -211,15 +216,17 @@ def build_sinks(config: ExperimentConfig, run: RunDirectory) -> list[ScalarSink]
     return sinks
 
 
-def training_stream(config: ExperimentConfig, preset: ImagePreset, *, say: Say) -> ShardStream:
-    """The training split: shuffled, and varied where the configuration says so.
+def training_stream(
+    config: ExperimentConfig, preset: ImagePreset, *, say: Say, ranks: Ranks | None = None
+) -> ShardStream:
+    """The training split (of a process its part): shuffled, varied where the configuration says so.
 
     Every worker needs a shard of its own; with fewer shards fewer workers are started.
     """
-    data = config.data
+    data, together = config.data, ranks or Ranks()
     section = data.augmentation
     shards = list_shards(data.train)
-    workers = min(data.workers, len(shards))
+    workers = min(data.workers, len(shards) // together.size)
     if workers < data.workers:
         say(f"{workers} loader workers instead of {data.workers}: there are so many shards")
     return ShardStream(
@@ -231,6 +238,8 @@ def training_stream(config: ExperimentConfig, preset: ImagePreset, *, say: Say) 
         shuffle_buffer=data.shuffle_buffer,
         augment=section != AugmentationSection(),
         augmentation=Augmentation(**section.model_dump()),
+        rank=together.rank,
+        world=together.size,
         max_lost_share=data.max_lost_share,
     )
 

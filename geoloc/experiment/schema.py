@@ -112,6 +112,7 @@ class ModelSection(Section):
     embedding_dim: Count = 512
     head_hidden: Count = 768
     init_temperature: Positive = 0.07
+    init_logit_bias: float | None = None
     frozen_backbone: bool = True
 
 
@@ -191,14 +192,17 @@ class TrainingSection(Section):
     """How long, how precisely, and what is kept on the way.
 
     `loss`: where a query has several positives, contrastive asks that one of them be found, graded
-    that each be, by its share; with one positive they are equal.
+    that each be, by its share; with one positive they are equal. sigmoid judges each pair by itself
+    and wants model.init_logit_bias. `pairs_at_once`: a larger pair matrix of images and places is
+    taken in tiles of so many, computed twice; null keeps it whole.
     `device`: auto takes the first GPU, else the CPU. `precision`: auto is bf16 on a GPU, fp32 on a
     CPU. `threads`: arithmetic threads on the CPU, null for all.
     """
 
     epochs: Count = 10
-    loss: Literal["contrastive", "graded"] = "graded"
+    loss: Literal["contrastive", "graded", "sigmoid"] = "graded"
     direction: Literal["image_to_place", "symmetric"] = "image_to_place"
+    pairs_at_once: Count | None = None
     accumulate: Count = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -258,6 +262,10 @@ class ExperimentConfig(Section):
             raise ValueError(
                 "data.cache_features holds one view of each image: leave data.augmentation out"
             )
+        if self.training.loss == "sigmoid" and self.model.init_logit_bias is None:
+            raise ValueError("training.loss=sigmoid needs model.init_logit_bias, -10 for example")
+        if self.training.loss == "sigmoid" and self.training.direction == "symmetric":
+            raise ValueError("training.loss=sigmoid reads the same in both directions: leave it")
         if self.negatives.features == "frozen" and not self.model.frozen_backbone:
             raise ValueError("negatives.features=frozen needs model.frozen_backbone=true")
         return self

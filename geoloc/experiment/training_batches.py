@@ -9,7 +9,8 @@ from torch import Tensor
 
 from geoloc.batch import GeoBatch
 from geoloc.data import ShardStream, list_shards
-from geoloc.data.feature_cache import FeatureBatches, FeatureCache
+from geoloc.data.feature_batches import FeatureBatches
+from geoloc.data.feature_cache import FeatureCache
 from geoloc.errors import MismatchError
 from geoloc.experiment.schema import ExperimentConfig, NegativesSection
 from geoloc.models import DualEncoder
@@ -23,6 +24,7 @@ from geoloc.negatives import (
     ReservoirSampler,
     SemivariogramSampler,
 )
+from geoloc.ranks import Ranks
 from geoloc.training import TrainingData
 
 
@@ -35,6 +37,7 @@ def cached_batches(
     device: str,
     on_refit: Callable[[RefitReport], None] | None = None,
     bank: FeatureBank | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainingData:
     """What the trainer iterates over.
 
@@ -46,13 +49,20 @@ def cached_batches(
         device: where features are compared.
         on_refit: called after each fit.
         bank: what samples looked like when they were seen last, where that is to be fitted.
+        ranks: the processes of the run; each gets its part of every batch.
 
     Raises:
         MismatchError: a semivariogram is to be fitted to features of another split than training.
     """
-    section = config.negatives
+    section, together = config.negatives, ranks or Ranks()
     if not section.needs_fit:
-        return FeatureBatches(cache, config.data.batch_size, seed=config.seed)
+        return FeatureBatches(
+            cache,
+            config.data.batch_size,
+            seed=config.seed,
+            rank=together.rank,
+            world=together.size,
+        )
     refuse_other_splits(config, cache.fingerprint.get("shards"))
     return SemivariogramSampler(
         cache,
@@ -65,6 +75,8 @@ def cached_batches(
         same_place_km=section.same_place_km,
         seed=config.seed,
         device=device,
+        rank=together.rank,
+        world=together.size,
         on_refit=on_refit,
         bank=bank,
     )

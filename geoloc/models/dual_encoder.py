@@ -35,6 +35,8 @@ class DualEncoder(nn.Module):
         init_temperature: 1 / scale at the start.
         frozen_backbone: the backbone is never trained: no gradient, always in eval mode.
         max_logit_scale: upper bound of the scale (Radford et al. 2021, section 2.5).
+        init_logit_bias: of a learned number added to every logit, which a sigmoid loss needs
+            (-10 in Zhai et al. 2023, section 3.1); None has none.
 
     Raises:
         ConfigError: the location encoder's output is not `embedding_dim` long, or a number is
@@ -53,6 +55,7 @@ class DualEncoder(nn.Module):
         init_temperature: float = 0.07,
         frozen_backbone: bool = True,
         max_logit_scale: float = 100.0,
+        init_logit_bias: float | None = None,
     ) -> None:
         super().__init__()
         if location_encoder.output_dim != embedding_dim:
@@ -72,6 +75,9 @@ class DualEncoder(nn.Module):
         )
         self.location_encoder = location_encoder
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(init_temperature)))
+        self.logit_bias = (
+            None if init_logit_bias is None else nn.Parameter(torch.tensor(init_logit_bias))
+        )
         self.embedding_dim = embedding_dim
         self.head_hidden = head_hidden
         self.frozen_backbone = frozen_backbone

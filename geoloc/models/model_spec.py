@@ -41,6 +41,7 @@ class ModelSpec:
         head_hidden: width of the image head's hidden layer.
         init_temperature: 1 / scale at the start.
         max_logit_scale: upper bound of the scale.
+        init_logit_bias: of the number added to every logit; None has none.
         frozen_backbone: the backbone is not trained.
         seed: draws all initial weights.
     """
@@ -51,6 +52,7 @@ class ModelSpec:
     head_hidden: int = 768
     init_temperature: float = 0.07
     max_logit_scale: float = 100.0
+    init_logit_bias: float | None = None
     frozen_backbone: bool = True
     seed: int = 0
 
@@ -138,6 +140,7 @@ def build_model(spec: ModelSpec) -> DualEncoder:
             init_temperature=spec.init_temperature,
             frozen_backbone=spec.frozen_backbone,
             max_logit_scale=spec.max_logit_scale,
+            init_logit_bias=spec.init_logit_bias,
         )
 
 

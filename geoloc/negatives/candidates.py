@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,26 +13,27 @@ from torch import Tensor
 from geoloc.batch import GeoBatch
 from geoloc.errors import CheckpointError
 from geoloc.negatives.pool import PlaceQueue
+from geoloc.ranks import Ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """The columns of a pair matrix: first the batch's own places in its order, then a pool's.
+    """The columns of a pair matrix: first the places of the batch, then a pool's.
+
+    With several processes the batch is that of all of them, in the order of ranks, and every one
+    has the same columns; the rows are its own queries.
 
     Attributes:
+        batch_places: how many of the first candidates are the places of the batch.
         latlon_deg: clean places in degrees, float64.
         own: True where a candidate is the query's own place.
         feature: features of the candidates' images, rows of NaN where unknown; None without any.
     """
 
+    batch_places: int
     latlon_deg: Float[Tensor, "candidate 2"]
     own: Bool[Tensor, "query candidate"]
     feature: Float[Tensor, "candidate feature"] | None = None
-
-    @property
-    def batch_size(self) -> int:
-        """How many of the first candidates are the batch's own places."""
-        return self.own.shape[0]
 
 
 @runtime_checkable
@@ -61,21 +62,34 @@ class BatchAndQueue:
 
     Args:
         queue: the queue; None compares within the batch alone.
+        ranks: the processes that share a batch: each brings as many queries, and all of them are
+            compared with the places of all.
     """
 
-    def __init__(self, queue: PlaceQueue | None = None) -> None:
+    def __init__(self, queue: PlaceQueue | None = None, ranks: Ranks | None = None) -> None:
         self._queue = queue
+        self._ranks = Ranks() if ranks is None else ranks
 
     def candidates(self, batch: GeoBatch) -> Candidates:
         """The batch's own places, each the positive of its query, then the queue's places."""
-        places = batch.latlon_deg.to(torch.float64)
-        feature = batch.feature
-        size = places.shape[0]
+        parts = self._ranks.counts(len(batch))
+        places, feature = self._of_all_processes(batch, parts)
+        size, count = len(batch), len(places)
         if self._queue is not None:
             places = torch.cat([places, self._queue.places().to(places.device)])
             feature = self._with_queued_features(feature)
-        own = torch.eye(size, places.shape[0], dtype=torch.bool, device=places.device)
-        return Candidates(latlon_deg=places, own=own, feature=feature)
+        column = torch.arange(len(places), device=places.device)
+        row = torch.arange(size, device=places.device) + sum(parts[: self._ranks.rank])
+        own = column == row[:, None]
+        return Candidates(batch_places=count, latlon_deg=places, own=own, feature=feature)
+
+    def _of_all_processes(
+        self, batch: GeoBatch, parts: Sequence[int]
+    ) -> tuple[Float[Tensor, "whole 2"], Float[Tensor, "whole feature"] | None]:
+        """Clean places, and features where the batch has them."""
+        places = self._ranks.gathered(batch.latlon_deg.to(torch.float64), parts)
+        feature = batch.feature
+        return places, None if feature is None else self._ranks.gathered(feature, parts)
 
     def _with_queued_features(
         self, feature: Float[Tensor, "batch feature"] | None
@@ -91,7 +105,8 @@ class BatchAndQueue:
     def update(self, batch: GeoBatch) -> None:
         """Queue the clean places of the batch, and its features where the queue keeps them."""
         if self._queue is not None:
-            self._queue.push(batch.latlon_deg, batch.feature)
+            parts = self._ranks.counts(len(batch))
+            self._queue.push(*self._of_all_processes(batch, parts))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The state of the queue; empty without one."""

@@ -11,6 +11,7 @@ from geoloc.training.checkpoint import (
     save_checkpoint,
 )
 from geoloc.training.optimization import OptimizerSettings, learning_rate_factor
+from geoloc.training.pair_tiles import PairTiling
 from geoloc.training.seeding import seed_everything, step_generator
 from geoloc.training.settings import (
     Best,
@@ -23,7 +24,6 @@ from geoloc.training.settings import (
 from geoloc.training.step import (
     Compared,
     Objective,
-    PairLoss,
     StepOutcome,
     contrastive_step,
     frozen_features,
@@ -46,7 +46,7 @@ __all__ = [
     "KeepsTensors",
     "Objective",
     "OptimizerSettings",
-    "PairLoss",
+    "PairTiling",
     "ProgressSink",
     "ScalarSink",
     "StepOutcome",

@@ -21,7 +21,7 @@ from geoloc._version import __version__
 from geoloc.artifacts import sha256_of, sync, write_json
 from geoloc.errors import CheckpointError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MODEL_FILE = "model.safetensors"
 _PARTS = ("model", "optimizer", "extra")
 # A checkpoint that is being replaced by one of the same step bears the suffix for a moment.

@@ -7,13 +7,15 @@ The queries are the images of the batch. The candidates are the places of the ba
 queue of recent batches. What is known of each (query, candidate) pair is its evidence, measured on
 clean places and held against the epoch's semivariogram; a rule turns evidence into flags (positive,
 negative, weight); the loss reads logits and flags and nothing else. Plain GeoCLIP is the rule
-`all_negatives`.
+`all_negatives`. With several processes each brings its part of the batch and compares its images
+with the places of all (`Ranks`); where the pair matrix is too large it is taken in tiles
+(`pair_tiles_loss`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
@@ -34,9 +36,8 @@ from geoloc.negatives import (
     observe,
 )
 from geoloc.pairs import PairFlags
-
-PairLoss: TypeAlias = Callable[[Tensor, PairFlags], Tensor]
-"""From logits (query, candidate) and flags to one number."""
+from geoloc.ranks import Ranks
+from geoloc.training.pair_tiles import PairTiling, pair_tiles_loss
 
 Compared: TypeAlias = Callable[[GeoBatch, Tensor], Tensor | None]
 """From a batch and its images' embeddings to the features by which pairs are called alike."""
@@ -54,6 +55,10 @@ def trained_embeddings(batch: GeoBatch, image: Tensor) -> Tensor | None:
     return image.detach().float()
 
 
+def _plain_tiling() -> PairTiling:
+    return PairTiling(loss=contrastive_loss)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
     """What a step minimises: whom to compare with, how to judge pairs, which loss.
@@ -65,7 +70,7 @@ class Objective:
             that need none.
         compared: gives the features that the semivariogram was fitted to as well.
         bank: takes the features of each batch after its step, where the next fit is made from them.
-        loss: reads logits and flags; `contrastive_loss` is GeoCLIP's.
+        tiling: the loss, one way (GeoCLIP's) or both ways, and how many pairs exist at once.
         batch_noise_m: standard deviation per axis, in metres, of the noise on the batch's places.
         queue_noise_m: the same for the places of the queue.
     """
@@ -75,7 +80,7 @@ class Objective:
     expectation: EpochExpectation | None = None
     compared: Compared = frozen_features
     bank: FeatureBank | None = None
-    loss: PairLoss = contrastive_loss
+    tiling: PairTiling = field(default_factory=_plain_tiling)
     batch_noise_m: float = 150.0
     queue_noise_m: float = 1000.0
 
@@ -102,33 +107,45 @@ def contrastive_step(
 
     Args:
         model: the dual encoder, in the mode (train or eval) that the caller wants.
-        batch: images or features with clean places, on the model's device.
+        batch: images or features with clean places, on the model's device; with several processes
+            the part of this one.
         objective: candidates, rule and loss.
-        generator: the noise of the places is drawn from it; on the batch's device.
+        generator: the noise of the places is drawn from it, alike on all processes; on the batch's
+            device.
     """
     if batch.feature is None and batch.image is not None and model.frozen_backbone:
         batch = replace(batch, feature=model.backbone_features(batch.image))
     image = model.embed_batch(batch)
     seen = replace(batch, feature=objective.compared(batch, image))
     candidates = objective.source.candidates(seen)
-    expectation = objective.expectation
-    evidence = observe(
-        batch.latlon_deg,
-        candidates.latlon_deg,
-        candidates.own,
-        query_feature=seen.feature,
-        candidate_feature=candidates.feature,
-        expectation=None if expectation is None else expectation.current,
+    place = _embedded_in_parts(
+        model, noised_places(candidates, objective, generator), objective.tiling.ranks
     )
-    flags = objective.rule(evidence)
-    # One pass over batch and queue: one large product is faster than two small ones.
-    place = model.embed_places(noised_places(candidates, objective, generator))
-    logits = pair_logits(image, place, model.scale())
-    return StepOutcome(
-        loss=objective.loss(logits, flags),
-        seen=seen,
-        values=_values(logits, candidates, flags, model.scale()),
+
+    def judge(rows: slice) -> PairFlags:
+        expectation = objective.expectation
+        evidence = observe(
+            batch.latlon_deg[rows],
+            candidates.latlon_deg,
+            candidates.own[rows],
+            query_feature=None if seen.feature is None else seen.feature[rows],
+            candidate_feature=candidates.feature,
+            expectation=None if expectation is None else expectation.current,
+        )
+        return objective.rule(evidence)
+
+    tally = PairTally(candidates)
+    loss = pair_tiles_loss(
+        image,
+        place,
+        judge,
+        scale=model.scale(),
+        bias=model.logit_bias,
+        tiling=objective.tiling,
+        batch_places=candidates.batch_places,
+        watch=tally.add,
     )
+    return StepOutcome(loss=loss, seen=seen, values=tally.values(model.scale()))
 
 
 def noised_places(
@@ -141,7 +158,7 @@ def noised_places(
 
     Source: Vivanco Cepeda, Nayak, Shah (2023), GeoCLIP: 150 m and 1,000 m.
     """
-    own, pool = candidates.latlon_deg.tensor_split((candidates.batch_size,))
+    own, pool = candidates.latlon_deg.tensor_split((candidates.batch_places,))
     return torch.cat(
         [
             jitter_m(own, sigma_m=objective.batch_noise_m, generator=generator),
@@ -150,31 +167,53 @@ def noised_places(
     )
 
 
-def pair_logits(
-    image: Float[Tensor, "query embedding"],
-    place: Float[Tensor, "candidate embedding"],
-    scale: Float[Tensor, ""],
-) -> Float[Tensor, "query candidate"]:
-    """Scaled cosines in float32, also under autocast: bf16 logits near 100 are 0.5 apart."""
-    with torch.autocast(image.device.type, enabled=False):
-        return scale.float() * (image.float() @ place.float().T)
+def _embedded_in_parts(
+    model: DualEncoder, latlon_deg: Float[Tensor, "candidate 2"], ranks: Ranks
+) -> Float[Tensor, "candidate embedding"]:
+    """Embeddings of all candidates, batch and queue in one pass; each process makes its part."""
+    count = -(-len(latlon_deg) // ranks.size)
+    # The last part is filled up with its last place, so that all are equally long.
+    rows = torch.arange(count, device=latlon_deg.device) + ranks.rank * count
+    mine = model.embed_places(latlon_deg[rows.clamp(max=len(latlon_deg) - 1)])
+    return ranks.gathered_with_gradient(mine)[: len(latlon_deg)]
 
 
-@torch.no_grad()
-def _values(
-    logits: Float[Tensor, "query candidate"],
-    candidates: Candidates,
-    flags: PairFlags,
-    scale: Float[Tensor, ""],
-) -> dict[str, Float[Tensor, ""]]:
-    """Scalars that tell whether a step is healthy, without waiting for the device."""
-    top1 = candidates.own.gather(1, logits.argmax(dim=1, keepdim=True))
-    return {
-        "top1_of_candidates": top1.float().mean(),
-        "logit_scale": scale.detach().float(),
-        "share_negative": flags.negative.float().mean(),
-        "share_hard": (flags.negative & (flags.weight > 1)).float().mean(),
-        "share_false": (~flags.negative & ~candidates.own).float().mean(),
-        "mean_negative_weight": (flags.weight * flags.negative).sum()
-        / flags.negative.sum().clamp(min=1),
-    }
+class PairTally:
+    """Scalars that tell whether a step is healthy, added up over tiles without waiting for them.
+
+    Args:
+        candidates: whom the queries are compared with.
+    """
+
+    def __init__(self, candidates: Candidates) -> None:
+        self._own = candidates.own
+        self._sums: Float[Tensor, " count"] | None = None
+
+    @torch.no_grad()
+    def add(self, rows: slice, logits: Float[Tensor, "query candidate"], flags: PairFlags) -> None:
+        """Count one tile."""
+        own = self._own[rows]
+        found = own.gather(1, logits.argmax(dim=1, keepdim=True))
+        counted = (
+            found,
+            flags.negative,
+            flags.negative & (flags.weight > 1),
+            ~flags.negative & ~own,
+            flags.weight * flags.negative,
+        )
+        sums = torch.stack([each.sum().float() for each in counted])
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def values(self, scale: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
+        """The scalars by name."""
+        assert self._sums is not None, "a batch has a tile"
+        found, negative, hard, false, weight = self._sums
+        queries, pairs = max(self._own.shape[0], 1), max(self._own.numel(), 1)
+        return {
+            "top1_of_candidates": found / queries,
+            "logit_scale": scale.detach().float(),
+            "share_negative": negative / pairs,
+            "share_hard": hard / pairs,
+            "share_false": false / pairs,
+            "mean_negative_weight": weight / negative.clamp(min=1),
+        }

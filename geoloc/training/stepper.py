@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from geoloc.batch import GeoBatch
 from geoloc.models import DualEncoder
 from geoloc.training.optimization import GuardedOptimizer
 from geoloc.training.seeding import derive_seed, step_generator
 from geoloc.training.settings import TrainerSettings
-from geoloc.training.step import Objective, contrastive_step
+from geoloc.training.step import Objective, StepOutcome, contrastive_step
 from geoloc.training.telemetry import RunningMeans
 
 
@@ -32,8 +34,23 @@ class StepReport:
     longest_skipped_row: int
 
 
+class _Step(nn.Module):
+    """The step as a module: what averages gradients over processes wants one to stand around."""
+
+    def __init__(self, model: DualEncoder, objective: Objective) -> None:
+        super().__init__()
+        self._model = model
+        self._objective = objective
+
+    def forward(self, batch: GeoBatch, noise: torch.Generator) -> StepOutcome:
+        return contrastive_step(self._model, batch, self._objective, generator=noise)
+
+
 class Stepper:
     """Moves the weights; keeps counts on the device, so that no step waits for it.
+
+    With several processes gradients are averaged over them while they are computed, and every
+    process moves its copy of the weights alike.
 
     Args:
         model: on the settings' device already.
@@ -50,6 +67,12 @@ class Stepper:
         self._settings = settings
         self._device = torch.device(settings.device)
         self._optimizer = GuardedOptimizer(model, settings.optimizer)
+        self._step: nn.Module = _Step(model, objective)
+        if objective.tiling.ranks.size > 1:
+            self._step = DistributedDataParallel(self._step)
+        # Processes see different images and are to drop out different units.
+        rank = objective.tiling.ranks.rank
+        self._model_stream = ("model", rank) if rank else ("model",)
         self._means = RunningMeans()
         # Skipped in all, skipped in a row just now, longest such row since the last look.
         self._skipped = torch.zeros(3, dtype=torch.float64, device=self._device)
@@ -64,12 +87,14 @@ class Stepper:
         """
         seed = self._settings.seed
         # Dropout and its like draw from the global generator, so that is set by step as well.
-        torch.manual_seed(derive_seed(seed, step, "model"))
+        torch.manual_seed(derive_seed(seed, step, *self._model_stream))
         noise = step_generator(seed, step, "noise", device=self._device)
         self._optimizer.zero_grad()
         totals: dict[str, Tensor] = {}
-        for batch in group:
-            for name, value in self._backward(batch.to(self._device), noise, len(group)).items():
+        for number, batch in enumerate(group, start=1):
+            with self._averaging(last=number == len(group)):
+                values = self._backward(batch.to(self._device), noise, len(group))
+            for name, value in values.items():
                 totals[name] = totals[name] + value if name in totals else value
         totals["gradient_norm"], skipped = self._optimizer.step(totals["loss"], factor=factor)
         self._model.clamp_temperature()
@@ -80,7 +105,7 @@ class Stepper:
         """Add the gradient of one batch; its values, divided by the batches of the group."""
         bf16 = self._settings.precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
-            outcome = contrastive_step(self._model, batch, self._objective, generator=noise)
+            outcome: StepOutcome = self._step(batch, noise)
         # Under bf16 too the backward pass runs outside autocast, as torch advises.
         (outcome.loss / share).backward()
         seen, bank = outcome.seen, self._objective.bank
@@ -90,10 +115,21 @@ class Stepper:
         values = {"loss": outcome.loss.detach(), **outcome.values}
         return {name: value / share for name, value in values.items()}
 
+    def _averaging(self, *, last: bool) -> AbstractContextManager[None]:
+        """Gradients are averaged over processes once a step, with the last batch of its group."""
+        if last or not isinstance(self._step, DistributedDataParallel):
+            return nullcontext()
+        return self._step.no_sync()
+
     def _count(self, skipped: Tensor) -> None:
         total, row, longest = self._skipped.unbind()
         row = (row + 1) * skipped
         self._skipped = torch.stack([total + skipped, row, torch.maximum(longest, row)])
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps left out since the run began; reads the device."""
+        return int(self._skipped[0])
 
     def report(self) -> StepReport:
         """What was counted since the last report; reads the device."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,16 @@ from geoloc.models import DualEncoder
 from geoloc.training import checkpoint as checkpoints
 from geoloc.training.interruption import StopSignals
 from geoloc.training.optimization import learning_rate_factor
-from geoloc.training.seeding import random_state, restore_random_state
+from geoloc.training.run_saver import Moment, RunSaver
 from geoloc.training.settings import (
     Best,
-    KeepsTensors,
     TrainerSettings,
     TrainingData,
     TrainingResult,
     Validation,
 )
 from geoloc.training.step import Objective
-from geoloc.training.stepper import Stepper, part
+from geoloc.training.stepper import Stepper
 from geoloc.training.telemetry import ScalarSink, StepClock
 
 
@@ -68,8 +66,15 @@ class Trainer:
         self._folder = folder / "checkpoints"
         self._sinks = tuple(sinks)
         self._validation = validation
+        self._ranks = objective.tiling.ranks
         self._stepper = Stepper(self._model, objective, settings)
+        self._saver = RunSaver(
+            self._folder, self._model, data, stepper=self._stepper, settings=settings,
+            ranks=self._ranks,
+        )  # fmt: skip
         self._signals = StopSignals()
+        # The signal that some process had received when all last told one another.
+        self._agreed_stop: int | None = None
         self._clock = StepClock()
         self._step = 0
         self._epoch = 0
@@ -78,7 +83,6 @@ class Trainer:
         self._best: Best | None = None
         self._skipped_steps = 0
         self._restored = False
-        self._saved: tuple[int, int] | None = None
         self._factor(0)
 
     @property
@@ -111,17 +115,16 @@ class Trainer:
         Raises:
             CheckpointError: the checkpoint is damaged or belongs to another run.
         """
-        path = checkpoints.find_latest(self._folder) if path is None else path
-        if path is not None:
-            self._load(checkpoints.load_checkpoint(path), path)
-        checkpoints.discard_after(self._folder, -1 if path is None else self._step)
-        if path is not None:
-            # A crash may have come between the checkpoint and `last`, or damaged what `last` holds.
-            checkpoints.publish_last(self._folder, path)
+        found = self._saver.restore(path)
+        if found is not None:
+            self._step, self._epoch, self._position, self._best = (
+                found.step, found.epoch, found.position, found.best,
+            )  # fmt: skip
+            self._skipped_steps = self._stepper.skipped_steps
         for sink in self._sinks:
             sink.rewind(self._step)
         self._restored = True
-        return None if path is None else self._step
+        return None if found is None else self._step
 
     def run(self) -> TrainingResult:
         """Train to the end, or until SIGTERM or SIGINT, which finish the step and save.
@@ -141,21 +144,26 @@ class Trainer:
             while self._epoch < self._settings.epochs and not self._must_end():
                 if self._run_epoch():
                     self._finish_epoch()
-                elif self._signals.received is None:
+                elif self._stop is None:
                     self._measure()
             self._save()
         return TrainingResult(
             step=self._step,
             epoch=self._epoch,
-            interrupted=self._signals.received,
+            interrupted=self._stop,
             skipped_steps=self._skipped_steps,
             best=self._best,
             weights=self._folder / "last" / checkpoints.MODEL_FILE,
         )
 
+    @property
+    def _stop(self) -> int | None:
+        """The signal that ends the run, the same on all processes."""
+        return self._signals.received if self._ranks.size == 1 else self._agreed_stop
+
     def _must_end(self) -> bool:
         limit = self._settings.max_steps
-        return self._signals.received is not None or (limit is not None and self._step >= limit)
+        return self._stop is not None or (limit is not None and self._step >= limit)
 
     def _factor(self, step: int) -> float:
         return learning_rate_factor(
@@ -185,7 +193,7 @@ class Trainer:
             raise TrainingError(f"epoch {self._epoch} has no batch: is the training split empty?")
         every = self._settings.checkpoint_every_steps
         # A stop that came while waiting for data leaves the group to the resumed run.
-        while group and self._signals.received is None:
+        while group and self._stop is None:
             self._take_step(group)
             self._position = self._data.state()
             if self._must_end():
@@ -194,11 +202,22 @@ class Trainer:
             group = self._next_group(batches)
             if group and every is not None and self._step % every == 0:
                 self._save()
-        return self._signals.received is None
+        return self._stop is None
 
     def _next_group(self, batches: Iterator[GeoBatch]) -> list[GeoBatch]:
+        """The next batches; where a process has fewer left than the others, so few for all.
+
+        A pass ends with the process that has least: the others leave a few samples out, other ones
+        in each epoch.
+        """
         with self._clock.waiting():
-            return list(islice(batches, self._settings.accumulate))
+            group = list(islice(batches, self._settings.accumulate))
+            received = self._signals.received or 0
+            told = self._ranks.stacked(torch.tensor([len(group), received])).tolist()
+        if self._ranks.size == 1:
+            return group
+        self._agreed_stop = max(signal for _, signal in told) or None
+        return group[: min(count for count, _ in told)]
 
     def _take_step(self, group: list[GeoBatch]) -> None:
         self._stepper.take(group, step=self._step, factor=self._factor(self._step))
@@ -243,58 +262,24 @@ class Trainer:
             self._log()
         if self._validation is None or not validate:
             return
-        self._model.eval()
-        with torch.no_grad():
-            measured = dict(self._validation.measure(self._model, self._epoch))
+        measured = self._ranks.objects(self._measured(self._validation))[0]
         self._write({f"validation/{name}": value for name, value in measured.items()})
         best = self._validation.better(measured, before=self._best, step=self._step)
         if best is not None:
             self._best = best
-            if self._validation.on_best is not None:
+            if self._validation.on_best is not None and self._ranks.is_main:
                 self._validation.on_best(self._model, measured)
 
-    def _save(self) -> None:
-        """A checkpoint of this moment, unless there is one; then old ones are deleted."""
-        if self._saved == (self._step, self._epoch):
-            return
-        tensors, random_values = random_state()
-        kept = self._data.tensor_state() if isinstance(self._data, KeepsTensors) else {}
-        named = {"random": tensors, "run": self._stepper.counted_state(), "data": kept}
-        extra = {f"{name}.{key}": v for name, part in named.items() for key, v in part.items()}
-        state = {
-            "epoch": self._epoch,
-            "position": self._position,
-            "seed": self._settings.seed,
-            "config_hash": self._settings.config_hash,
-            "best": None if self._best is None else asdict(self._best),
-            "random": random_values,
-        }
-        saved = checkpoints.Checkpoint(
-            model=self._model.trainable_state(),
-            optimizer=self._stepper.optimizer_state(),
-            extra=extra,
-            state=state,
-        )
-        checkpoints.save_checkpoint(self._folder, self._step, saved)
-        self._saved = (self._step, self._epoch)
-        keep = () if self._best is None else (self._best.step,)
-        checkpoints.prune(self._folder, keep_last=self._settings.keep_last, keep_steps=keep)
+    def _measured(self, validation: Validation) -> dict[str, float]:
+        """What the main process measures; the others wait for it."""
+        if not self._ranks.is_main:
+            return {}
+        self._model.eval()
+        with torch.no_grad():
+            return dict(validation.measure(self._model, self._epoch))
 
-    def _load(self, saved: checkpoints.Checkpoint, path: Path) -> None:
-        state = saved.state
-        for name in ("config_hash", "seed"):
-            if state[name] != getattr(self._settings, name):
-                raise CheckpointError(
-                    f"{path} was saved by a run with {name} {state[name]}, this run has "
-                    f"{getattr(self._settings, name)}: resume with the same configuration"
-                )
-        self._model.load_trainable_state(dict(saved.model))
-        self._stepper.load(saved.optimizer, part(saved.extra, "run."))
-        self._skipped_steps = int(saved.extra["run.skipped"][0])
-        restore_random_state(part(saved.extra, "random."), state["random"])
-        if isinstance(self._data, KeepsTensors):
-            self._data.load_tensor_state(part(saved.extra, "data."))
-        self._step, self._epoch = state["step"], state["epoch"]
-        self._position = state["position"]
-        self._best = None if state["best"] is None else Best(**state["best"])
-        self._saved = (self._step, self._epoch)
+    def _save(self) -> None:
+        """A checkpoint of this moment, unless there is one."""
+        self._saver.save(
+            Moment(step=self._step, epoch=self._epoch, position=self._position, best=self._best)
+        )

@@ -13,7 +13,8 @@ from pyarrow import parquet
 
 from geoloc.batch import GeoBatch
 from geoloc.data import sample_parts
-from geoloc.data.feature_cache import FeatureBatches, FeatureCache
+from geoloc.data.feature_batches import FeatureBatches
+from geoloc.data.feature_cache import FeatureCache
 from geoloc.errors import DataError, MismatchError
 
 PRINT = {"backbone": "b1", "preset": "p1", "source": "s1"}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoloc.losses import contrastive_loss, symmetric_contrastive_loss
+from geoloc.losses import contrastive_loss
 from geoloc.pairs import PairFlags
 
 
@@ -165,37 +165,3 @@ def test_extreme_logits_stay_finite():
     loss.backward()
     assert loss.item() == pytest.approx(2e4)
     assert torch.isfinite(logits.grad).all()
-
-
-def test_symmetric_form_is_clips_loss_on_a_square():
-    torch.manual_seed(2)
-    logits = 10 * torch.randn(8, 8)
-    own = torch.arange(8)
-    expected = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-    torch.testing.assert_close(symmetric_contrastive_loss(logits, plain_flags(8, 8)), expected)
-
-
-def test_symmetric_form_keeps_the_queue_out_of_the_second_term():
-    torch.manual_seed(3)
-    logits = 10 * torch.randn(8, 20)
-    own = torch.arange(8)
-    expected = (F.cross_entropy(logits, own) + F.cross_entropy(logits[:, :8].T, own)) / 2
-    for batch_size in (None, 8):
-        loss = symmetric_contrastive_loss(logits, plain_flags(8, 20), batch_size)
-        torch.testing.assert_close(loss, expected)
-
-
-def test_symmetric_form_transposes_flags_and_weights():
-    logits, flags = random_case(7)
-    square = PairFlags(
-        positive=flags.positive[:, :6].T.contiguous(),
-        negative=flags.negative[:, :6].T.contiguous(),
-        weight=flags.weight[:, :6].T.contiguous(),
-    )
-    expected = (naive_loss(logits, flags) + naive_loss(logits[:, :6].T, square)) / 2
-    assert symmetric_contrastive_loss(logits, flags).item() == pytest.approx(expected, rel=1e-9)
-
-
-def test_symmetric_form_refuses_too_few_candidates():
-    with pytest.raises(ValueError, match="3 candidates"):
-        symmetric_contrastive_loss(torch.zeros(4, 3), plain_flags(4, 3))

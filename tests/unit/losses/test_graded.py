@@ -10,7 +10,6 @@ from torch.nn import functional
 from geoloc.losses import (
     contrastive_loss,
     graded_contrastive_loss,
-    symmetric_contrastive_loss,
 )
 from geoloc.pairs import PairFlags
 
@@ -73,21 +72,3 @@ def test_the_gradient_on_a_negative_grows_with_its_weight_also_at_negative_cosin
             loss(logits, flags).backward()
             gradients.append(float(logits.grad[0, 1]))
         assert all(b > a > 0 for a, b in itertools.pairwise(gradients))
-
-
-def test_both_ways_take_the_graded_form_too():
-    generator = torch.Generator().manual_seed(1)
-    logits = torch.randn(4, 6, generator=generator)
-    own = torch.eye(4, 6, dtype=torch.bool)
-    positive = own.clone()
-    positive[0, 1] = True
-    weight = torch.where(own, 1.0, 0.3)
-    flags = PairFlags(positive=positive, negative=~positive, weight=weight)
-    square = PairFlags(
-        positive=positive[:, :4].T, negative=~positive[:, :4].T, weight=weight[:, :4].T
-    )
-    expected = (
-        graded_contrastive_loss(logits, flags) + graded_contrastive_loss(logits[:, :4].T, square)
-    ) / 2
-    told = symmetric_contrastive_loss(logits, flags, one_way=graded_contrastive_loss)
-    assert torch.allclose(told, expected)

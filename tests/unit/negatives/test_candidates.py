@@ -22,7 +22,7 @@ def test_the_first_candidates_are_the_own_places_then_the_queue():
     assert source.candidates(batch(0, 3)).own.shape == (3, 3)
     source.update(batch(0, 3))
     candidates = source.candidates(batch(5, 2))
-    assert candidates.batch_size == 2
+    assert candidates.batch_places == 2
     assert candidates.latlon_deg[:, 0].tolist() == [5, 6, 0, 1, 2]
     assert torch.equal(candidates.own, torch.eye(2, 5, dtype=torch.bool))
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from training_worlds import ImageStream, StopAt, assert_same_checkpoints, make_trainer
 
-from geoloc.data.feature_cache import FeatureBatches, FeatureCache
+from geoloc.data.feature_batches import FeatureBatches
+from geoloc.data.feature_cache import FeatureCache
 from geoloc.errors import CheckpointError
-from geoloc.losses import symmetric_contrastive_loss
 from geoloc.training import OptimizerSettings, find_latest
 
 
@@ -62,7 +62,7 @@ def test_resume_is_exact_with_accumulation_schedule_window_and_symmetric_loss(
     common = {
         "optimizer": optimizer,
         "accumulate": 2,
-        "loss": symmetric_contrastive_loss,
+        "both_ways": True,
         "log_every_steps": 4,
         "epochs": 4,
     }

@@ -6,7 +6,7 @@ from torch.nn import functional
 from training_worlds import ImageStream, tiny_model
 
 from geoloc.geodesy import great_circle_km
-from geoloc.losses import symmetric_contrastive_loss
+from geoloc.losses import contrastive_loss
 from geoloc.negatives import (
     BatchAndQueue,
     Candidates,
@@ -16,8 +16,9 @@ from geoloc.negatives import (
     all_negatives,
 )
 from geoloc.pairs import PairEvidence, PairFlags
-from geoloc.training import Objective, contrastive_step, step_generator
-from geoloc.training.step import noised_places, pair_logits
+from geoloc.training import Objective, PairTiling, contrastive_step, step_generator
+from geoloc.training.pair_tiles import pair_logits
+from geoloc.training.step import noised_places
 
 
 def noise(seed: int = 0) -> torch.Generator:
@@ -46,7 +47,10 @@ def test_the_loss_is_cross_entropy_of_scaled_cosines_over_batch_and_queue():
 def test_the_symmetric_loss_adds_place_to_image_within_the_batch():
     model, batch, source = tiny_model().eval(), ImageStream().batch(0, 0), filled_source()
     objective = Objective(
-        source=source, loss=symmetric_contrastive_loss, batch_noise_m=0.0, queue_noise_m=0.0
+        source=source,
+        tiling=PairTiling(loss=contrastive_loss, both_ways=True),
+        batch_noise_m=0.0,
+        queue_noise_m=0.0,
     )
     outcome = contrastive_step(model, batch, objective, generator=noise())
     places = model.embed_places(source.candidates(batch).latlon_deg)
@@ -59,7 +63,8 @@ def test_the_symmetric_loss_adds_place_to_image_within_the_batch():
 def test_noise_is_metres_on_batch_and_queue_at_every_latitude():
     count = 4000
     latlon = torch.tensor([[75.0, 179.9999]], dtype=torch.float64).repeat(2 * count, 1)
-    candidates = Candidates(latlon_deg=latlon, own=torch.eye(count, 2 * count, dtype=torch.bool))
+    own = torch.eye(count, 2 * count, dtype=torch.bool)
+    candidates = Candidates(batch_places=count, latlon_deg=latlon, own=own)
     moved = noised_places(candidates, Objective(source=BatchAndQueue()), noise(1))
     moved_m = great_circle_km(latlon, moved) * 1000.0
     # The mean square distance of isotropic noise is twice the variance of one axis.

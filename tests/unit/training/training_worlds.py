@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from geoloc.batch import GeoBatch
-from geoloc.losses import contrastive_loss
+from geoloc.losses import PairLoss, contrastive_loss
 from geoloc.models import DualEncoder, ImagePreset, LocationEncoder
 from geoloc.negatives import BatchAndQueue, PlaceQueue
 from geoloc.training import (
     Objective,
     OptimizerSettings,
-    PairLoss,
+    PairTiling,
     Trainer,
     TrainerSettings,
     seed_everything,
@@ -129,6 +129,7 @@ def make_trainer(
     sink: StopAt | None = None,
     model: DualEncoder | None = None,
     loss: PairLoss = contrastive_loss,
+    both_ways: bool = False,
     validation: Any = None,
     **settings: Any,
 ) -> Trainer:
@@ -138,7 +139,7 @@ def make_trainer(
     trainer = Trainer(
         tiny_model() if model is None else model,
         ImageStream() if data is None else data,
-        Objective(source=BatchAndQueue(queue), loss=loss),
+        Objective(source=BatchAndQueue(queue), tiling=PairTiling(loss=loss, both_ways=both_ways)),
         settings=TrainerSettings(**(defaults | settings)),
         folder=folder,
         sinks=() if sink is None else (sink,),
