@@ -1,7 +1,7 @@
 """Ranks: the processes of a run, one a device, and what they tell one another.
 
-Everything that crosses processes goes through here. A run of one process has `Ranks()`, whose
-methods give back what they are given.
+What a step and the trainer send goes through here (fits and banks of `negatives` send their own). A
+run of one process has `Ranks()`, whose methods give back what they are given.
 """
 
 from __future__ import annotations

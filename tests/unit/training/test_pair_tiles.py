@@ -14,7 +14,6 @@ from geoloc.losses import (
     contrastive_loss,
     graded_contrastive_loss,
     sigmoid_loss,
-    transposed,
 )
 from geoloc.pairs import PairFlags
 from geoloc.training.pair_tiles import PairTiling, pair_logits, pair_tiles_loss
@@ -65,7 +64,13 @@ def whole(inputs: list[Tensor], flags: PairFlags, loss: PairLoss, *, both_ways: 
     there = loss(logits, flags)
     if not both_ways:
         return there
-    return (there + loss(logits[:, :QUERIES].T, transposed(flags, QUERIES))) / 2
+    # Transposed by hand, not by what is tested.
+    square = PairFlags(
+        positive=flags.positive[:, :QUERIES].T,
+        negative=flags.negative[:, :QUERIES].T,
+        weight=flags.weight[:, :QUERIES].T,
+    )
+    return (there + loss(logits[:, :QUERIES].T, square)) / 2
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda each: type(each).__name__)
