@@ -28,8 +28,9 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config, args.overrides)
     outcome = train_run(config, say=say)
-    if outcome.interrupted_by is not None:
+    stopped = outcome.interrupted_by
+    if outcome.summary and stopped is not None:
         print(f"geoloc: stopped by a signal; go on with resume=auto ({config.run_dir})")
-        return 128 + outcome.interrupted_by
-    print(outcome.summary)
-    return 0
+    elif outcome.summary:
+        print(outcome.summary)
+    return 0 if stopped is None else 128 + stopped

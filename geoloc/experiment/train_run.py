@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import torch
@@ -44,7 +44,7 @@ class TrainOutcome:
 
     Attributes:
         run: its folder.
-        summary: one line for a person.
+        summary: one line for a person; empty on all processes but the first.
         interrupted_by: number of the signal that stopped it after saving; None when it finished.
     """
 
@@ -64,7 +64,7 @@ def train_run(config: ExperimentConfig, *, say: Say) -> TrainOutcome:
     """
     with joined_processes(config) as ranks:
         if not ranks.is_main:
-            return _train(config, ranks, say=lambda _: None)
+            return replace(_train(config, ranks, say=lambda _: None), summary="")
         with held(RunDirectory(path=config.run_dir)):
             return _train(config, ranks, say=say)
 
@@ -90,7 +90,7 @@ def _train(config: ExperimentConfig, ranks: Ranks, *, say: Say) -> TrainOutcome:
     if ranks.is_main:
         outcome = _finish(config, run, model, result, device=device, say=say)
     else:
-        outcome = TrainOutcome(run=run, summary=f"process {ranks.rank}: {result.step:,} steps")
+        outcome = TrainOutcome(run=run, summary="")
     # A launcher may end all processes when the first of them ends.
     ranks.wait()
     return outcome

@@ -94,6 +94,8 @@ def test_weights_and_measurements_agree(runs: tuple[Path, str]) -> None:
 def test_only_the_main_process_speaks_and_writes(runs: tuple[Path, str]) -> None:
     folder, said = runs
     assert said.count("training two on cpu") == 1
+    told = [line for line in said.splitlines() if line.endswith(" steps") or " steps;" in line]
+    assert len(told) == 2, "one line when it begins, one when it ends"
     assert json.loads((folder / "two/run.json").read_text())["finished"]
     assert sorted(p.name for p in (folder / "two").iterdir()) == sorted(
         p.name for p in (folder / "one").iterdir()
