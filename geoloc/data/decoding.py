@@ -98,7 +98,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS, name: str = "imag
         warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                _check_size(opened.size, max_pixels=max_pixels, name=name)
+                check_size(opened.size, max_pixels=max_pixels, name=name)
                 _load_whole(opened)
                 return _upright(_to_rgb(opened), orientation=_orientation(opened))
         except ImageError:
@@ -136,7 +136,12 @@ def _first_line(error: Exception) -> str:
     return plain or type(error).__name__
 
 
-def _check_size(size: tuple[int, int], *, max_pixels: int, name: str) -> None:
+def check_size(size: tuple[int, int], *, max_pixels: int, name: str) -> None:
+    """Refuse an image by what its header says of width and height.
+
+    Raises:
+        ImageError: kind ``too_large``.
+    """
     width, height = size
     if width * height > max_pixels:
         raise ImageError(

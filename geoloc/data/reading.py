@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import gzip
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from PIL import Image
-
-from geoloc.data.decoding import decode_image
+from geoloc.data.encoded_image import EncodedImage
 from geoloc.data.ledger import LostSample
 from geoloc.data.member_names import JSON_ENDING, is_known, split_member_name
 from geoloc.data.record import PlaceError, Record, SampleError, checksum, parse_record
@@ -26,15 +24,27 @@ MAX_PENDING_BYTES = 256 * 2**20
 
 _ATTEMPTS = 3
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawSample:
-    """A whole sample as its shard has it, not looked into yet."""
+    """A whole sample as its shard has it, not looked into yet.
+
+    Attributes:
+        image_at, json_at: where the bytes begin in the shard.
+        image_crc32: of the image's bytes (`checksum`), if it was computed already.
+        altered: whether the image's bytes are known not to be those that were indexed.
+    """
 
     key: str
     image_bytes: bytes
     json_bytes: bytes
     shard: str
+    image_at: int = 0
+    json_at: int = 0
+    image_crc32: str | None = None
+    altered: bool = False
 
 
 @dataclass(slots=True)
@@ -45,6 +55,7 @@ class _Parts:
         endings: kinds of members that came.
         again: kinds that came a second time and are not counted as a duplicate yet.
         closed: whether its sample is given or lost already.
+        at: where the bytes of image and json begin in the shard.
     """
 
     image: bytes | None = None
@@ -53,14 +64,15 @@ class _Parts:
     closed: bool = False
     endings: set[str] = field(default_factory=set[str])
     again: set[str] = field(default_factory=set[str])
+    at: tuple[int, int] = (0, 0)
 
-    def take(self, ending: str, data: bytes | None) -> None:
+    def take(self, ending: str, member: TarMember) -> None:
         self.endings.add(ending)
         if ending == JSON_ENDING:
-            self.json = data
+            self.json, self.at = member.data, (self.at[0], member.at)
         elif self.image is None:
-            self.image = data
-        self.torn = self.torn or data is None
+            self.image, self.at = member.data, (member.at, self.at[1])
+        self.torn = self.torn or member.data is None
 
     def is_new_duplicate(self, ending: str) -> bool:
         """Whether a member that came before begins one more sample of the key."""
@@ -147,20 +159,29 @@ class ShardReader:
             return None
         self._pending[key] = None
         self._pending_bytes -= parts.byte_count
-        parts.take(ending, member.data)
+        parts.take(ending, member)
         self._pending_bytes += parts.byte_count
         if parts.image is not None and parts.json is not None and not parts.torn:
-            return self._give(key, parts.image, parts.json)
+            return self._give(key, parts.image, parts.json, parts.at)
         while self._pending_bytes > MAX_PENDING_BYTES:
             self._lose(next(iter(self._pending)))
         return None
 
-    def _give(self, key: str, image: bytes, json_bytes: bytes) -> RawSample | LostSample:
+    def _give(
+        self, key: str, image: bytes, json_bytes: bytes, at: tuple[int, int]
+    ) -> RawSample | LostSample:
         self._close(key)
         if self._expected is not None and self.given >= self._expected:
             return LostSample(kind="surplus", key=key, shard=self._name, surplus=True)
         self.given += 1
-        return RawSample(key=key, image_bytes=image, json_bytes=json_bytes, shard=self._name)
+        return RawSample(
+            key=key,
+            image_bytes=image,
+            json_bytes=json_bytes,
+            shard=self._name,
+            image_at=at[0],
+            json_at=at[1],
+        )
 
     def _lose(self, key: str) -> None:
         kind = self._parts[key].kind_of_loss
@@ -253,20 +274,27 @@ class _QuietClose:
             self._stream.close()
 
 
-def open_sample(raw: RawSample) -> tuple[Record, Image.Image] | LostSample:
-    """The record and the decoded image of a sample, or why it is lost.
+def open_sample(
+    raw: RawSample, picture: Callable[[EncodedImage, str], T]
+) -> tuple[Record, T] | LostSample:
+    """The record of a sample and what is made of its image, or why it is lost.
 
-    The image is decoded strictly, then held against the checksum where its json has one: damage
-    that still decodes is kind ``checksum``. Other kinds: those of `decode_image`, `place_of` and
-    ``bad_json``.
+    The image is decoded strictly. Where its json has a checksum that does not fit, it is lost in
+    any case: damage that still decodes is kind ``checksum``. Other kinds: those of `decode_image`,
+    `place_of` and ``bad_json``.
+
+    Args:
+        raw: the sample.
+        picture: makes something of the image, by decoding it; the key is the second argument.
     """
     try:
         record, expected = parse_record(
             raw.key, image_bytes=raw.image_bytes, json_bytes=raw.json_bytes
         )
-        image = decode_image(raw.image_bytes, name=raw.key)
-        if expected is not None and expected != checksum(raw.image_bytes):
+        made = picture(EncodedImage(raw.image_bytes, name=raw.key), raw.key)
+        found = raw.image_crc32 or checksum(raw.image_bytes)
+        if raw.altered or (expected is not None and expected != found):
             raise SampleError("the bytes are not those that were written", kind="checksum")
     except (PlaceError, SampleError, ImageError) as error:
         return LostSample(kind=error.kind, key=raw.key, shard=raw.shard, detail=str(error))
-    return record, image
+    return record, made

@@ -152,3 +152,15 @@ def parse_record(key: str, *, image_bytes: bytes, json_bytes: bytes) -> tuple[Re
     expected = label.pop(CHECKSUM_FIELD, None)
     record = Record(key=key, image_bytes=image_bytes, latlon_deg=place_of(label), label=label)
     return record, None if expected is None else str(expected)
+
+
+def parse_checksum(json_bytes: bytes) -> str | None:
+    """The checksum of its image that a json has; None without one, or where it cannot be read."""
+    try:
+        description = json.loads(json_bytes)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(description, dict):
+        return None
+    noted = cast("dict[str, Any]", description).get(CHECKSUM_FIELD)
+    return None if noted is None else str(noted)

@@ -2,7 +2,8 @@
 
 A shard is a tar of ``<key>.jpg`` (``.png``, ``.webp`` where the bytes are such) and ``<key>.json``;
 ``sizes.json`` beside the shards has their numbers of samples, ``checksums.json`` tells one content
-from another, and ``places.npy`` has all places, so that nobody need read the shards for them.
+from another, ``places.npy`` has all places, so that nobody need read the shards for them, and an
+index beside each shard says where its samples lie (`shard_index`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from jaxtyping import Float64
 from geoloc.artifacts import write_atomically, write_text
 from geoloc.data.member_names import image_ending, member_stem
 from geoloc.data.record import Record, description_bytes, place_of
+from geoloc.data.shard_index import INDEX_ENDING, index_path, write_index
 from geoloc.data.sidecars import (
     CHECKSUMS_FILE,
     PLACES_FILE,
@@ -150,7 +152,7 @@ class ShardWriter:
     def _make_room(self, overwrite: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if overwrite:
-            for pattern in ("*.tar", "*.tar.tmp", *_BESIDE, UNFINISHED_FILE):
+            for pattern in ("*.tar", "*.tar.tmp", f"*{INDEX_ENDING}", *_BESIDE, UNFINISHED_FILE):
                 for path in self.folder.glob(pattern):
                     path.unlink()
         elif any(self.folder.iterdir()):
@@ -173,13 +175,15 @@ class ShardWriter:
         data = buffer.getvalue()
         write_atomically(self.folder / name, lambda path: path.write_bytes(data))
         self._sizes[name] = len(records)
+        write_index(self.folder / name, expected=len(records))
         self._noted[name] = NotedFile.of(data, samples=len(records))
         self._places.append(np.array([record.latlon_deg for record in records], dtype=np.float64))
         self._open.clear()
 
     def _abandon(self) -> None:
         self._closed = True
-        for name in [*self._sizes, *_BESIDE, UNFINISHED_FILE]:
+        indexes = [index_path(Path(name)).name for name in self._sizes]
+        for name in [*self._sizes, *indexes, *_BESIDE, UNFINISHED_FILE]:
             (self.folder / name).unlink(missing_ok=True)
 
 

@@ -16,11 +16,11 @@ from geoloc.data.ledger import LossLedger, LossLog
 from geoloc.data.shard_list import ShardList, list_shards
 from geoloc.data.stream_loader import load_messages
 from geoloc.data.stream_messages import StreamMessage, StreamPlan, StreamPosition, shard_order
-from geoloc.data.transforms import Augmentation
+from geoloc.data.transforms import Augmentation, Decoding
 from geoloc.errors import ConfigError, DataError
 from geoloc.models.image_encoder import ImagePreset
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass(slots=True)
@@ -39,17 +39,20 @@ class ShardStream:
     of its samples is lost (without sizes.json: of those seen so far by all, or by one worker).
 
     Randomness of an image depends on (seed, epoch, key) alone; the order also on the number of
-    workers, where none and one are alike. Nothing is drawn from torch's global generator.
+    strands, and not on the workers that make them. Nothing is drawn from torch's global generator.
 
     Attributes:
         source: see `list_shards`.
         preset: how the encoder takes images.
         batch_size: samples a batch.
-        workers: loader processes; 0 loads in this one.
+        workers: loader processes, at most one a strand; 0 loads in this one.
+        strands: independent parts of an epoch, whose batches come in turn; by default as many as
+            workers (one where there are none). In evaluation at most as many as shards.
         seed: of order and variation.
         shuffle_buffer: samples (encoded) that each worker holds for shuffling.
         augment: whether images are varied; by default in training.
         augmentation: how, if so.
+        decoding: of JPEGs: exact, or fast and some levels off.
         max_lost_share: share of samples that may be lost.
         minimum_seen: without sizes.json, no verdict on the share before so many samples.
         training: see above.
@@ -65,10 +68,12 @@ class ShardStream:
     _: KW_ONLY
     batch_size: int
     workers: int = 0
+    strands: int | None = None
     seed: int = 0
     shuffle_buffer: int = 2000
     augment: bool | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
+    decoding: Decoding = "exact"
     max_lost_share: float = 0.01
     minimum_seen: int = 1000
     training: bool = True
@@ -86,13 +91,17 @@ class ShardStream:
     def __post_init__(self) -> None:
         self._check()
         self.shards = list_shards(self.source)
-        if self.training and len(self.shards) < self.world * self._strands:
+        strands = max(1, self.workers if self.strands is None else self.strands)
+        if self.training and len(self.shards) < self.world * strands:
             raise DataError(
-                f"{len(self.shards)} shards cannot feed {self.world} nodes with {self._strands} "
+                f"{len(self.shards)} shards cannot feed {self.world} nodes with {strands} "
                 "workers each, since each worker needs a shard of its own: take fewer workers, or "
                 "write more, smaller shards"
             )
-        self._positions = self._start()
+        if not self.training:
+            of_node = len(range(self.rank, len(self.shards), self.world))
+            strands = max(1, min(strands, of_node))
+        self._positions = [StreamPosition() for _ in range(strands)]
 
     @property
     def sample_count(self) -> int | None:
@@ -139,7 +148,7 @@ class ShardStream:
         log = LossLog()
         messages = load_messages(
             plan,
-            processes=plan.strands if self.workers else 0,
+            processes=min(self.workers, plan.strands),
             timeout_s=self.timeout_s,
             start_method=self.start_method,
         )
@@ -169,7 +178,7 @@ class ShardStream:
         """Let the next `epoch` go on after the position that `state` gave.
 
         Raises:
-            DataError: the state is of a stream of other shards, seed, batch size, workers or such.
+            DataError: the state is of a stream of other shards, seed, batch size, strands or such.
         """
         if state.get("schema_version") != STATE_VERSION:
             raise DataError("this position in the data was written by another version of geoloc")
@@ -178,22 +187,14 @@ class ShardStream:
             if theirs.get(name) != value:
                 raise DataError(
                     f"the position is one in a stream with {name} {theirs.get(name)}, here it is "
-                    f"{value}: resume with the same data, seed, batch size and number of workers"
+                    f"{value}: resume with the same data, seed, batch size, strands and nodes"
                 )
         self._epoch, self._first = int(state["epoch"]), int(state["next"])
         self._positions = [StreamPosition.from_json(strand) for strand in state["strands"]]
         self._restored = True
 
-    @property
-    def _strands(self) -> int:
-        strands = max(1, self.workers)
-        if self.training:
-            return strands
-        of_node = len(range(self.rank, len(self.shards), self.world))
-        return max(1, min(strands, of_node))
-
     def _start(self) -> list[StreamPosition]:
-        return [StreamPosition() for _ in range(self._strands)]
+        return [StreamPosition() for _ in self._positions]
 
     def _check(self) -> None:
         least = {"batch_size": 1, "workers": 0, "shuffle_buffer": 0, "world": 1, "rank": 0}
@@ -216,13 +217,14 @@ class ShardStream:
             "shards": self._shards_fingerprint,
             "seed": self.seed,
             "batch_size": self.batch_size,
-            "workers": self._strands,
+            "strands": len(self._positions),
             "shuffle_buffer": self.shuffle_buffer,
             "training": self.training,
             "rank": self.rank,
             "world": self.world,
             "preset": self.preset.to_json(),
             "augmentation": None if augmentation is None else asdict(augmentation),
+            "decoding": self.decoding,
         }
 
     def _augmentation(self) -> Augmentation | None:
@@ -255,6 +257,7 @@ class ShardStream:
             training=self.training,
             shuffle_buffer=self.shuffle_buffer,
             augmentation=self._augmentation(),
+            decoding=self.decoding,
             max_lost_share=self.max_lost_share,
             minimum_seen=self.minimum_seen,
         )

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from geoloc.data.stream_messages import StreamMessage, StreamPlan
-from geoloc.data.stream_stages import strand_messages
+from geoloc.data.stream_stages import worker_messages
 from geoloc.errors import DataError
 
 _T = TypeVar("_T")
@@ -30,9 +30,11 @@ def load_messages(
 ) -> Iterator[StreamMessage]:
     """What the strands of a plan send: one message of each in turn, those at their end passed over.
 
+    The order is the same for any number of processes.
+
     Args:
         plan: of the pass; its first strand begins.
-        processes: as many as strands, or 0 for a single strand in this process.
+        processes: at most as many as strands; 0 makes all in this process.
         timeout_s: a worker that sends nothing for so long is taken for dead.
         start_method: how processes start; None as the platform does.
 
@@ -46,7 +48,9 @@ def load_messages(
         with warnings.catch_warnings(), _signals_held():
             _be_quiet()
             messages = iter(loader)
-        yield from messages
+        for message in messages:
+            if message is not None:
+                yield message
     except RuntimeError as error:
         # An exception of our own code inside a worker comes as it is.
         if not str(error).startswith("DataLoader"):
@@ -74,7 +78,7 @@ def _be_quiet() -> None:
 
 def _loader(
     plan: StreamPlan, *, processes: int, timeout_s: float, start_method: str | None
-) -> DataLoader[StreamMessage]:
+) -> DataLoader[StreamMessage | None]:
     return DataLoader(
         _Strands(plan),
         batch_size=None,
@@ -89,20 +93,19 @@ def _loader(
     )
 
 
-class _Strands(IterableDataset[StreamMessage]):
-    """A worker's strand; the loader asks worker 0 first, so that one has the strand in turn."""
+class _Strands(IterableDataset[StreamMessage | None]):
+    """A worker's strands; the loader asks worker 0 first, so that one has the strand in turn."""
 
     def __init__(self, plan: StreamPlan) -> None:
         super().__init__()
         self._plan = plan
 
-    def __iter__(self) -> Iterator[StreamMessage]:
+    def __iter__(self) -> Iterator[StreamMessage | None]:
         info = get_worker_info()
-        worker = 0
-        if info is not None:
-            torch.set_num_threads(1)
-            worker = info.id
-        return strand_messages(self._plan, (worker + self._plan.first) % self._plan.strands)
+        if info is None:
+            return worker_messages(self._plan, 0, 1)
+        torch.set_num_threads(1)
+        return worker_messages(self._plan, info.id, info.num_workers)
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from geoloc.batch import GeoBatch
 from geoloc.data.ledger import LossLedger, LostSample
 from geoloc.data.shard_list import ShardList
-from geoloc.data.transforms import Augmentation
+from geoloc.data.transforms import Augmentation, Decoding
 from geoloc.models.image_encoder import ImagePreset
 
 
@@ -72,8 +72,8 @@ class StreamMessage:
 class StreamPlan:
     """All that a worker needs to make its part of an epoch.
 
-    An epoch is made of strands, one a worker: strand s of n has the shards at s, s + n, ... of this
-    node's part of the permuted list, and is the same whichever worker process makes it.
+    An epoch is made of strands: strand s of n has the shards at s, s + n, ... of this node's part
+    of the permuted list, and is the same whichever worker process makes it.
 
     Attributes:
         shards: of this node, in the order of this epoch.
@@ -81,6 +81,7 @@ class StreamPlan:
         first: the strand that gives the next batch.
         max_lost: samples that this node may lose in the pass, if its number is known.
         augmentation: None leaves images as the encoder takes them at query time.
+        decoding: see `Decoding`.
     """
 
     shards: ShardList
@@ -94,6 +95,7 @@ class StreamPlan:
     training: bool
     shuffle_buffer: int
     augmentation: Augmentation | None
+    decoding: Decoding
     max_lost_share: float
     minimum_seen: int
 

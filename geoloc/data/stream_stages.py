@@ -4,26 +4,53 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 from itertools import islice
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from geoloc.batch import GeoBatch
+from geoloc.data.encoded_image import EncodedImage
 from geoloc.data.ledger import LossLog, LostSample
 from geoloc.data.reading import RawSample, ShardReader, open_sample
 from geoloc.data.record import Record
+from geoloc.data.shard_index import IndexedSample, open_indexed
 from geoloc.data.shard_list import ShardList
 from geoloc.data.stream_messages import StreamMessage, StreamPlan, StreamPosition
-from geoloc.data.transforms import augment, preprocess
+from geoloc.data.transforms import augment, preprocess, sample_draws
+
+Item: TypeAlias = RawSample | IndexedSample | LostSample
+
+
+def worker_messages(plan: StreamPlan, worker: int, workers: int) -> Iterator[StreamMessage | None]:
+    """What a worker sends of its strands: one message of each in turn.
+
+    Taken from all workers in turn, the messages come in the order in which as many workers as
+    strands would send them. None keeps the place of a strand at its end while the worker has
+    others, and of one that there is not where the strands cannot be dealt out evenly.
+    """
+    turns = range(worker, -(-plan.strands // workers) * workers, workers)
+    running = {
+        turn: strand_messages(plan, (turn + plan.first) % plan.strands)
+        for turn in turns
+        if turn < plan.strands
+    }
+    while running:
+        for turn in turns:
+            message = next(running[turn], None) if turn in running else None
+            if message is None:
+                running.pop(turn, None)
+                if not running:
+                    return
+            yield message
 
 
 def strand_messages(plan: StreamPlan, strand: int) -> Iterator[StreamMessage]:
     """The batches of a strand from its position on, and its account at the end.
 
-    What was consumed before is read and shuffled again but not decoded, so that the buffer and
-    its random state are those of an uninterrupted pass.
+    What was consumed before is shuffled again but not decoded (and, where there is an index, not
+    read), so that the buffer and its random state are those of an uninterrupted pass.
     """
     if plan.positions[strand].done:
         return
@@ -52,7 +79,7 @@ class _Batcher:
         self._losses: list[LostSample] = []
         self._log = LossLog()
 
-    def take(self, item: RawSample | LostSample) -> None:
+    def take(self, item: Item) -> None:
         self.consumed += 1
         outcome = _prepare(item, self._plan)
         if not isinstance(outcome, LostSample):
@@ -94,17 +121,19 @@ class _Batcher:
         return self.message(done=True)
 
 
-def raw_items(shards: ShardList) -> Iterator[RawSample | LostSample]:
-    """Samples and losses of shards, one shard after the other."""
+def raw_items(shards: ShardList) -> Iterator[Item]:
+    """Samples and losses of shards, one shard after the other; unread where there is an index."""
     for url, expected in zip(shards.urls, shards.sizes, strict=True):
-        yield from ShardReader(url, expected=expected)
+        indexed = open_indexed(url, expected=expected)
+        if indexed is None:
+            yield from ShardReader(url, expected=expected)
+        else:
+            yield from (IndexedSample(indexed, row) for row in range(len(indexed)))
 
 
-def shuffle_items(
-    items: Iterator[RawSample | LostSample], *, size: int, rng: random.Random
-) -> Iterator[RawSample | LostSample]:
+def shuffle_items(items: Iterator[Item], *, size: int, rng: random.Random) -> Iterator[Item]:
     """Samples in an order that a buffer of `size` can give; losses pass at once."""
-    buffer: list[RawSample] = []
+    buffer: list[RawSample | IndexedSample] = []
     for item in items:
         if isinstance(item, LostSample):
             yield item
@@ -121,13 +150,7 @@ def shuffle_items(
         yield buffer.pop()
 
 
-def sample_generator(seed: int, epoch: int, key: str) -> torch.Generator:
-    """Randomness of one sample in one epoch, whichever worker meets it and when."""
-    digest = blake2b(f"{seed} {epoch} {key}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
-
-
-def _shuffled_items(plan: StreamPlan, strand: int) -> Iterator[RawSample | LostSample]:
+def _shuffled_items(plan: StreamPlan, strand: int) -> Iterator[Item]:
     items = raw_items(plan.shards_of(strand))
     if not plan.training:
         return items
@@ -135,17 +158,21 @@ def _shuffled_items(plan: StreamPlan, strand: int) -> Iterator[RawSample | LostS
     return shuffle_items(items, size=plan.shuffle_buffer, rng=rng)
 
 
-def _prepare(item: RawSample | LostSample, plan: StreamPlan) -> tuple[Record, Tensor] | LostSample:
+def _prepare(item: Item, plan: StreamPlan) -> tuple[Record, Tensor] | LostSample:
+    if isinstance(item, IndexedSample):
+        item = item.read()
     if isinstance(item, LostSample):
         return item
-    opened = open_sample(item)
-    if isinstance(opened, LostSample):
-        return opened
-    record, image = opened
-    if plan.augmentation is None:
-        return record, preprocess(image, plan.preset)
-    generator = sample_generator(plan.seed, plan.epoch, record.key)
-    return record, augment(image, plan.preset, generator, augmentation=plan.augmentation)
+
+    def picture(image: EncodedImage, key: str) -> Tensor:
+        if plan.augmentation is None:
+            return preprocess(image, plan.preset, decoding=plan.decoding)
+        draws = sample_draws(plan.seed, plan.epoch, key)
+        return augment(
+            image, plan.preset, draws, augmentation=plan.augmentation, decoding=plan.decoding
+        )
+
+    return open_sample(item, picture)
 
 
 def _collate(samples: Sequence[tuple[Record, Tensor]]) -> GeoBatch | None:

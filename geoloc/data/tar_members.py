@@ -51,10 +51,12 @@ class TarMember:
     Attributes:
         name: its path inside the tar.
         data: its bytes; None when they break off before the end or are more than 512 MiB.
+        at: where its bytes begin, from the beginning of the tar.
     """
 
     name: str
     data: bytes | None
+    at: int
 
 
 class TarScanner:
@@ -103,7 +105,8 @@ class TarScanner:
             extension = _Extension()
             is_file = header.type in _FILE_TYPES
             if is_file and wanted(header.name):
-                yield TarMember(name=header.name, data=self._payload(header))
+                at = self._at
+                yield TarMember(name=header.name, data=self._payload(header), at=at)
             elif header.type not in _WITHOUT_DATA:
                 self._pass_over(header.size)
 

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from hashlib import shake_128
+from typing import Literal, TypeAlias
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from PIL import Image, ImageEnhance
+from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 
+from geoloc.data.colours import ColourChange, to_tensor, vary_colours
+from geoloc.data.encoded_image import EncodedImage
+from geoloc.data.resampling import Box, Resizing, as_pixels, resample
 from geoloc.errors import ConfigError
 from geoloc.models.image_encoder import ImagePreset
 
-_RESAMPLING = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "nearest": Image.Resampling.NEAREST,
-}
-_ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+Decoding: TypeAlias = Literal["exact", "fast"]
+"""How JPEGs are decoded: every pixel as Pillow has it, or at a lower resolution that suffices."""
+
 # Resizing the short side of a ribbon of 1 x 60,000 pixels would ask for gigabytes.
 _LONGEST_ASPECT = 20.0
 _CROP_ATTEMPTS = 10
 _CROP_ASPECT = (3.0 / 4.0, 4.0 / 3.0)
 _OTHER_DRAWS = 11
+DRAWS = 4 * _CROP_ATTEMPTS + _OTHER_DRAWS
+"""Random numbers that one variation takes, whatever it does with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,83 +69,117 @@ class Augmentation:
                 raise ConfigError(f"augmentation: {name} must lie in [0, {limit:g}], not {value}")
 
 
-def preprocess(image: Image.Image, preset: ImagePreset) -> Float[Tensor, "3 height width"]:
+def preprocess(
+    image: Image.Image | EncodedImage, preset: ImagePreset, *, decoding: Decoding = "exact"
+) -> Float[Tensor, "3 height width"]:
     """The centre of an image as an encoder takes it, exactly as its own evaluation transform does.
 
     The shorter side is resized to `preset.resize_to` with Pillow's antialiased filter, the centre
     square cut out, values in 0..1 normalised: bit for bit what torchvision, open_clip and timm do
     with a PIL image. An image more than 20 times longer than wide is cut to that first.
+
+    Args:
+        image: decoded, or still encoded.
+        preset: what the encoder takes.
+        decoding: of JPEGs; fast ones are some levels off.
+
+    Raises:
+        ImageError: an encoded image is damaged.
     """
-    rgb = _without_ribbon(image if image.mode == "RGB" else image.convert("RGB"))
-    width, height = rgb.size
-    short = preset.resize_to
+    left, top, right, bottom = _without_ribbon(image.size)
+    width, height, short = right - left, bottom - top, preset.resize_to
     # Truncated, not rounded, as torchvision's Resize has it.
     if width <= height:
         size = (short, int(short * height / width))
     else:
         size = (int(short * width / height), short)
-    if size != rgb.size:
-        rgb = rgb.resize(size, _RESAMPLING[preset.interpolation])
-    left = round((size[0] - preset.size) / 2.0)
-    top = round((size[1] - preset.size) / 2.0)
-    return _to_tensor(rgb.crop((left, top, left + preset.size, top + preset.size)), preset)
+    x, y = (round((length - preset.size) / 2.0) for length in size)
+    how = Resizing(
+        box=(left, top, right, bottom),
+        size=size,
+        window=(x, y, x + preset.size, y + preset.size),
+        interpolation=preset.interpolation,
+    )
+    return to_tensor(_resized(image, how, decoding=decoding), preset)
 
 
 def augment(
-    image: Image.Image,
+    image: Image.Image | EncodedImage,
     preset: ImagePreset,
-    generator: torch.Generator,
+    draws: Sequence[float],
     *,
     augmentation: Augmentation | None = None,
+    decoding: Decoding = "exact",
 ) -> Float[Tensor, "3 height width"]:
     """A random variation of an image as an encoder takes it, for training.
 
     Random crop resized to `preset.size`, mirroring, colour jitter in random order, loss of colour,
-    normalisation; Pillow's arithmetic throughout. All randomness comes from `generator`, of which
-    one call always takes the same number of draws, so that equal generators give equal pixels.
+    normalisation; Pillow's arithmetic throughout.
 
     Args:
-        image: an RGB image.
+        image: decoded, or still encoded.
         preset: what the encoder takes; `crop_fraction` has no part in a random crop.
-        generator: on the CPU.
+        draws: `DRAWS` numbers in [0, 1), all the randomness there is (see `sample_draws`).
         augmentation: how much is varied; default `Augmentation()`.
+        decoding: as in `preprocess`.
+
+    Raises:
+        ImageError: an encoded image is damaged.
     """
     how = augmentation or Augmentation()
-    draws: list[float] = torch.rand(
-        4 * _CROP_ATTEMPTS + _OTHER_DRAWS, generator=generator, dtype=torch.float64
-    ).tolist()
-    crop_draws, other = draws[_OTHER_DRAWS:], draws[:_OTHER_DRAWS]
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
-    box = _random_box(rgb.size, min_scale=how.min_crop_scale, draws=crop_draws)
-    rgb = rgb.crop(box).resize((preset.size, preset.size), _RESAMPLING[preset.interpolation])
-    if other[0] < how.flip_probability:
-        rgb = rgb.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    other, crop_draws = draws[:_OTHER_DRAWS], draws[_OTHER_DRAWS:]
+    resizing = Resizing(
+        box=_random_box(image.size, min_scale=how.min_crop_scale, draws=crop_draws),
+        size=(preset.size, preset.size),
+        window=(0, 0, preset.size, preset.size),
+        interpolation=preset.interpolation,
+    )
+    pixels = _resized(image, resizing, decoding=decoding)
+    changes: list[ColourChange] = []
     if other[1] < how.jitter_probability:
-        rgb = _jitter_colours(rgb, how, strength=other[2:6], order=other[6:10])
+        changes += _jitter(how, strength=other[2:6], order=other[6:10])
     if other[10] < how.grayscale_probability:
-        rgb = rgb.convert("L").convert("RGB")
-    return _to_tensor(rgb, preset)
+        changes.append(ColourChange(kind="gray"))
+    mirrored = other[0] < how.flip_probability
+    return to_tensor(vary_colours(pixels, changes), preset, mirrored=mirrored)
 
 
-def _without_ribbon(image: Image.Image) -> Image.Image:
-    width, height = image.size
+def sample_draws(seed: int, epoch: int, key: str) -> list[float]:
+    """The randomness of one sample in one epoch, whoever meets it and when: `DRAWS` in [0, 1).
+
+    Counted, not drawn in turn: no generator stands behind it whose state could be lost.
+
+    Source: SHAKE-128 (FIPS 202) of seed, epoch and key; the upper 53 bits of each eight bytes.
+    """
+    digest = shake_128(f"{seed} {epoch} {key}".encode()).digest(8 * DRAWS)
+    return ((np.frombuffer(digest, dtype="<u8") >> 11) * 2.0**-53).tolist()
+
+
+def _resized(
+    image: Image.Image | EncodedImage, how: Resizing, *, decoding: Decoding
+) -> UInt8[np.ndarray, "height width 4"]:
+    if isinstance(image, Image.Image):
+        return resample(as_pixels(image), how)
+    at_least = None
+    if decoding == "fast":
+        left, top, right, bottom = how.box
+        # So many pixels of the whole image leave the box no smaller than what it becomes.
+        at_least = (
+            math.ceil(image.size[0] * how.size[0] / (right - left)),
+            math.ceil(image.size[1] * how.size[1] / (bottom - top)),
+        )
+    pixels = image.pixels(at_least=at_least)
+    return resample(pixels, how.scaled(image.size, (pixels.shape[1], pixels.shape[0])))
+
+
+def _without_ribbon(size: tuple[int, int]) -> Box:
+    width, height = size
     longest = math.ceil(min(width, height) * _LONGEST_ASPECT)
-    if max(width, height) <= longest:
-        return image
     left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
-    return image.crop((left, top, left + min(width, longest), top + min(height, longest)))
+    return left, top, left + min(width, longest), top + min(height, longest)
 
 
-def _to_tensor(image: Image.Image, preset: ImagePreset) -> Float[Tensor, "3 height width"]:
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).contiguous()
-    mean = torch.tensor(preset.mean, dtype=torch.float32).view(3, 1, 1)
-    std = torch.tensor(preset.std, dtype=torch.float32).view(3, 1, 1)
-    return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
-
-
-def _random_box(
-    size: tuple[int, int], *, min_scale: float, draws: list[float]
-) -> tuple[int, int, int, int]:
+def _random_box(size: tuple[int, int], *, min_scale: float, draws: Sequence[float]) -> Box:
     """A box of random area and of aspect within 3:4 and 4:3, or the middle when none fits."""
     width, height = size
     low, high = (math.log(aspect) for aspect in _CROP_ASPECT)
@@ -159,26 +197,17 @@ def _random_box(
     return left, top, left + wide, top + tall
 
 
-def _jitter_colours(
-    image: Image.Image, how: Augmentation, *, strength: list[float], order: list[float]
-) -> Image.Image:
+def _jitter(
+    how: Augmentation, *, strength: Sequence[float], order: Sequence[float]
+) -> list[ColourChange]:
     """Brightness, contrast, saturation and hue, each once, in the order that `order` sorts to."""
-    swings = (how.brightness, how.contrast, how.saturation, how.hue)
+    kinds = ("brightness", "contrast", "saturation", "hue")
+    changes: list[ColourChange] = []
     for step in sorted(range(4), key=lambda index: order[index]):
-        swing = (2.0 * strength[step] - 1.0) * swings[step]
+        most = getattr(how, kinds[step])
+        swing = (2.0 * strength[step] - 1.0) * most
         # Even a turn by nothing would cost a little through HSV and back.
-        if swings[step] == 0.0:
-            continue
-        if step == 3:
-            image = _shift_hue(image, turns=swing)
-        else:
-            image = _ENHANCERS[step](image).enhance(1.0 + swing)
-    return image
-
-
-def _shift_hue(image: Image.Image, *, turns: float) -> Image.Image:
-    hue, saturation, value = image.convert("HSV").split()
-    # A byte is the whole circle, so the sum may run over: that is the turn.
-    turned = (np.asarray(hue, dtype=np.int32) + int(turns * 255.0)) % 256
-    shifted = Image.fromarray(turned.astype(np.uint8))
-    return Image.merge("HSV", (shifted, saturation, value)).convert("RGB")
+        if most > 0.0:
+            amount = swing if kinds[step] == "hue" else 1.0 + swing
+            changes.append(ColourChange(kind=kinds[step], amount=amount))
+    return changes

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from geoloc.artifacts import sha256_of
+from geoloc.data.encoded_image import EncodedImage
 from geoloc.data.ledger import LossLedger, LossLog, LostSample
 from geoloc.data.reading import ShardReader, open_sample
 from geoloc.data.shard_list import ShardList, list_shards
@@ -197,7 +198,7 @@ def _check_shard(task: tuple[str, int | None, str | None]) -> ShardCheck:
     ledger, log, keys = LossLedger(), LossLog(), list[int]()
     losses: list[LostSample] = []
     for item in reader:
-        outcome = item if isinstance(item, LostSample) else open_sample(item)
+        outcome = item if isinstance(item, LostSample) else open_sample(item, _decoded)
         if isinstance(outcome, LostSample):
             ledger.add(outcome)
             if log.admits(outcome):
@@ -216,6 +217,12 @@ def _check_shard(task: tuple[str, int | None, str | None]) -> ShardCheck:
         losses=tuple(losses),
         altered=altered,
     )
+
+
+def _decoded(image: EncodedImage, key: str) -> None:
+    """See whether all of an image can be decoded."""
+    del key
+    image.pixels()
 
 
 def _key_hash(key: str) -> int:

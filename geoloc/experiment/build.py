@@ -11,7 +11,7 @@ import torch
 from geoloc.data import ShardStream, list_shards
 from geoloc.data.transforms import Augmentation
 from geoloc.errors import ConfigError
-from geoloc.experiment.loading import config_hash
+from geoloc.experiment.loading import config_hash, resume_hash
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.schema import (
     AugmentationSection,
@@ -199,7 +199,7 @@ def trainer_settings(config: ExperimentConfig, device: str) -> TrainerSettings:
         keep_last=training.keep_checkpoints,
         log_every_steps=training.log_every_steps,
         max_nonfinite_steps=training.max_bad_steps,
-        config_hash=config_hash(config),
+        config_hash=resume_hash(config),
     )
 
 
@@ -217,27 +217,43 @@ def build_sinks(config: ExperimentConfig, run: RunDirectory) -> list[ScalarSink]
 
 
 def training_stream(
-    config: ExperimentConfig, preset: ImagePreset, *, say: Say, ranks: Ranks | None = None
+    config: ExperimentConfig,
+    preset: ImagePreset,
+    *,
+    say: Say,
+    ranks: Ranks | None = None,
+    strands: int | None = None,
 ) -> ShardStream:
     """The training split (of a process its part): shuffled, varied where the configuration says so.
 
-    Every worker needs a shard of its own; with fewer shards fewer workers are started.
+    Every strand needs a shard of its own; with fewer shards there are fewer.
+
+    Args:
+        config: the experiment.
+        preset: how the encoder takes images.
+        say: told where there are fewer workers than asked for.
+        ranks: the processes of the run.
+        strands: into which an epoch is divided; None takes as many as workers.
     """
     data, together = config.data, ranks or Ranks()
     section = data.augmentation
     shards = list_shards(data.train)
-    workers = min(data.workers, len(shards) // together.size)
+    most = max(1, len(shards) // together.size)
+    strands = min(most, max(1, data.workers if strands is None else strands))
+    workers = min(data.workers, strands)
     if workers < data.workers:
-        say(f"{workers} loader workers instead of {data.workers}: there are so many shards")
+        say(f"{workers} loader workers instead of {data.workers}: no more can share the shards")
     return ShardStream(
         shards,
         preset,
         batch_size=data.batch_size,
         workers=workers,
+        strands=strands,
         seed=config.seed,
         shuffle_buffer=data.shuffle_buffer,
         augment=section != AugmentationSection(),
         augmentation=Augmentation(**section.model_dump()),
+        decoding=data.decoding,
         rank=together.rank,
         world=together.size,
         max_lost_share=data.max_lost_share,
@@ -254,5 +270,6 @@ def plain_stream(
         batch_size=config.evaluation.batch_size,
         workers=config.data.workers if workers is None else workers,
         training=False,
+        decoding=config.data.decoding,
         max_lost_share=config.data.max_lost_share,
     )

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 from geoloc.errors import ConfigError
 from geoloc.experiment.schema import ExperimentConfig
 
+RESUME_FREE = ("run_dir", "resume", "data.workers")
+"""Keys that may change when a run goes on: nothing that it computes from there depends on them."""
 _MAX_BASES = 2
 
 
@@ -80,6 +82,22 @@ def config_hash(config: ExperimentConfig) -> str:
     """Sha256 over what decides the result: all keys but where it is written and whether resumed."""
     tree = config_tree(config)
     del tree["run_dir"], tree["resume"]
+    return _hash(tree)
+
+
+def resume_hash(config: ExperimentConfig) -> str:
+    """Sha256 over what must be as before for a run to go on: all keys but `RESUME_FREE`."""
+    tree = config_tree(config)
+    for name in RESUME_FREE:
+        *sections, key = name.split(".")
+        inner = tree
+        for section in sections:
+            inner = inner[section]
+        del inner[key]
+    return _hash(tree)
+
+
+def _hash(tree: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

@@ -67,7 +67,9 @@ def prepare_run(
         with ranks.main_first():
             return _prepared_from_cache(config, run, model, ranks, device=device, say=say)
     data: TrainingData
-    data = stream = training_stream(config, model.preset, say=say, ranks=ranks)
+    # The order of samples is that of the run's beginning, with however many workers it goes on.
+    strands = run.config().data.workers
+    data = stream = training_stream(config, model.preset, say=say, ranks=ranks, strands=strands)
     bank = FeatureBank() if config.negatives.needs_fit else None
     expectation, diary = EpochExpectation(), _diary(config, run, ranks)
     if bank is not None:

@@ -17,7 +17,14 @@ from typing import Any, cast
 from geoloc._version import __version__
 from geoloc.artifacts import write_json, write_text
 from geoloc.errors import ConfigError, DataError
-from geoloc.experiment.loading import config_from_tree, config_hash, config_tree, config_yaml
+from geoloc.experiment.loading import (
+    RESUME_FREE,
+    config_from_tree,
+    config_hash,
+    config_tree,
+    config_yaml,
+    resume_hash,
+)
 from geoloc.experiment.schema import ExperimentConfig
 
 SCHEMA_VERSION = 1
@@ -143,11 +150,11 @@ def open_run(config: ExperimentConfig) -> RunDirectory:
 
 def _refuse_other_experiment(run: RunDirectory, config: ExperimentConfig) -> None:
     before = run.config()
-    if config_hash(before) == config_hash(config):
+    if resume_hash(before) == resume_hash(config):
         return
     old, new = _flat(config_tree(before)), _flat(config_tree(config))
     changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-    named = ", ".join(key for key in changed if key not in {"run_dir", "resume"})
+    named = ", ".join(key for key in changed if key not in RESUME_FREE)
     raise ConfigError(
         f"{run.path} holds a run with other settings ({named}): a resumed run must not change "
         "them; choose another run_dir"

@@ -63,7 +63,9 @@ class DataSection(Section):
     """Where the samples are and how they are read.
 
     `train`, `validation` and the values of `tests` are a folder of shards, one tar, or a brace URL.
-    `tests` is a mapping from the name of a split to its shards.
+    `tests` is a mapping from the name of a split to its shards. `decoding`: exact gives Pillow's
+    pixels to the bit; fast decodes JPEGs at a lower resolution that suffices, some levels off.
+    `workers`: loader processes; how many there are at the start decides the order of samples.
     """
 
     train: str
@@ -76,6 +78,7 @@ class DataSection(Section):
     shuffle_buffer: CountOrZero = 2000
     max_lost_share: Share = 0.01
     augmentation: AugmentationSection = AugmentationSection()
+    decoding: Literal["exact", "fast"] = "exact"
     cache_features: bool = False
     cache_folder: Path | None = None
 

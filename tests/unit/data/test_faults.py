@@ -377,8 +377,9 @@ def test_every_sample_is_accounted_for(
     damage = DAMAGES[name]
     folder = make_shards(2 * COUNT, per_shard=COUNT)
     damage.do(folder / "00000.tar")
-    # Its SHA-256 would give any change away.
+    # Its SHA-256 would give any change away, and its index would see through most.
     (folder / "checksums.json").unlink()
+    (folder / "00000.index.parquet").unlink()
     total = sum(json.loads((folder / "sizes.json").read_text()).values())
 
     report = verify_shards(folder)
@@ -398,6 +399,30 @@ def test_every_sample_is_accounted_for(
 
 
 @pytest.mark.parametrize("name", DAMAGES)
+def test_with_an_index_what_is_given_is_what_was_written(
+    name: str, make_shards: Callable[..., Path], preset: ImagePreset
+) -> None:
+    folder = make_shards(2 * COUNT, per_shard=COUNT)
+
+    def pictures() -> tuple[dict[str, bytes], LossLedger]:
+        stream = ShardStream(folder, preset, batch_size=4, max_lost_share=1.0, training=False)
+        found = {
+            key: image.numpy().tobytes() + place.numpy().tobytes()
+            for batch in stream.epoch(0)
+            for key, image, place in zip(batch.key, batch.image, batch.latlon_deg, strict=True)
+        }
+        return found, stream.ledger
+
+    whole, _ = pictures()
+    DAMAGES[name].do(folder / "00000.tar")
+    found, ledger = pictures()
+    assert found.items() <= whole.items()
+    assert len(found) + ledger.lost == len(whole)
+    # Damage to headers, and between members, costs nothing now.
+    assert ledger.lost <= sum(DAMAGES[name].lost.values())
+
+
+@pytest.mark.parametrize("name", DAMAGES)
 def test_without_sizes_damage_is_never_silent(
     name: str, make_shards: Callable[..., Path], preset: ImagePreset
 ) -> None:
@@ -405,6 +430,7 @@ def test_without_sizes_damage_is_never_silent(
     folder = make_shards(COUNT, per_shard=COUNT)
     damage.do(folder / "00000.tar")
     (folder / "sizes.json").unlink()
+    (folder / "00000.index.parquet").unlink()
     if name == "shard is gone":
         return
     report = verify_shards(folder)
@@ -479,6 +505,7 @@ def test_random_damage_never_breaks_the_balance(
 ) -> None:
     folder = make_shards(COUNT, per_shard=COUNT)
     shard = folder / "00000.tar"
+    (folder / "00000.index.parquet").unlink()
     whole = shard.read_bytes()
     for trial in range(60):
         rng = random.Random(trial)

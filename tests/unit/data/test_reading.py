@@ -188,8 +188,8 @@ def test_a_sample_opened_is_upright_rgb(make_image: Callable[..., bytes]) -> Non
     raw = RawSample(
         key="k", image_bytes=make_image(0), json_bytes=b'{"lat": 1, "lon": 2, "x": 3}', shard="s"
     )
-    opened = open_sample(raw)
+    opened = open_sample(raw, lambda image, key: (key, image.size, image.pixels().shape))
     assert not isinstance(opened, LostSample)
-    record, image = opened
+    record, picture = opened
     assert record.latlon_deg == (1.0, 2.0)
-    assert (image.mode, image.size) == ("RGB", (48, 48))
+    assert picture == ("k", (48, 48), (48, 48, 4))

@@ -32,7 +32,8 @@ def write(folder: Path, records: list[Record], **options: int) -> dict[str, int]
 def test_layout(tmp_path: Path, make_records: MakeRecords) -> None:
     sizes = write(tmp_path / "s", make_records(7), samples_per_shard=3)
     assert sizes == {"00000.tar": 3, "00001.tar": 3, "00002.tar": 1}
-    assert {p.name for p in (tmp_path / "s").iterdir()} == {*sizes, *BESIDE}
+    indexes = {f"{name[:5]}.index.parquet" for name in sizes}
+    assert {p.name for p in (tmp_path / "s").iterdir()} == {*sizes, *indexes, *BESIDE}
     with tarfile.open(tmp_path / "s" / "00000.tar") as tar:
         members = tar.getmembers()
         assert [m.name for m in members] == [
@@ -135,7 +136,7 @@ def test_overwriting_must_be_asked_for(tmp_path: Path, make_records: MakeRecords
     (tmp_path / "s/notes.txt").write_text("kept")
     assert write(tmp_path / "s", make_records(1), overwrite=True) == {"00000.tar": 1}
     names = {path.name for path in (tmp_path / "s").iterdir()}
-    assert names == {"00000.tar", *BESIDE, "notes.txt"}
+    assert names == {"00000.tar", "00000.index.parquet", *BESIDE, "notes.txt"}
     (noted, places) = read_checksums(str(tmp_path / "s"))
     assert (noted, places) == ("00000.tar", "places.npy")
 

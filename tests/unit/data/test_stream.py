@@ -18,14 +18,16 @@ import torch
 
 from geoloc.batch import GeoBatch
 from geoloc.data.decoding import decode_image
+from geoloc.data.encoded_image import EncodedImage
 from geoloc.data.ledger import LostSample
 from geoloc.data.reading import RawSample
 from geoloc.data.record import Record
+from geoloc.data.shard_index import IndexedShard
 from geoloc.data.shards import ShardWriter
 from geoloc.data.stream import ShardStream
 from geoloc.data.stream_messages import shard_order
-from geoloc.data.stream_stages import sample_generator, shuffle_items
-from geoloc.data.transforms import augment, preprocess
+from geoloc.data.stream_stages import shuffle_items
+from geoloc.data.transforms import augment, preprocess, sample_draws
 from geoloc.errors import ConfigError, DataError, LostSamplesError
 from geoloc.models.image_encoder import ImagePreset
 
@@ -154,7 +156,7 @@ def test_pixels_depend_on_seed_epoch_and_key_alone(
         assert torch.equal(apart[key], together[key])
     assert sum(torch.equal(together[key], other[key]) for key in common) < len(common) / 4
     record = make_records(COUNT)[10]
-    expected = augment(decode_image(record.image_bytes), preset, sample_generator(3, 1, record.key))
+    expected = augment(decode_image(record.image_bytes), preset, sample_draws(3, 1, record.key))
     assert torch.equal(together[record.key], expected)
 
 
@@ -219,6 +221,70 @@ def test_resume_with_losses_counts_each_once(
         assert resumed.ledger.to_json() == straight.ledger.to_json()
 
 
+@pytest.mark.parametrize("strands", [1, 2, 3, 5])
+def test_the_order_is_the_same_for_any_number_of_workers(
+    stream: Callable[..., ShardStream], strands: int
+) -> None:
+    expected = list(stream(strands=strands, workers=0).epoch(2))
+    for workers in range(1, strands + 2):
+        data = stream(strands=strands, workers=workers)
+        found = list(data.epoch(2))
+        assert [batch.key for batch in found] == [batch.key for batch in expected]
+        for ours, theirs in zip(found, expected, strict=True):
+            assert torch.equal(ours.image, theirs.image)
+        assert data.ledger.valid == COUNT
+
+
+@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (0, 2), (3, 0), (1, 3)])
+@pytest.mark.parametrize("taken", [1, 4, 8])
+def test_a_pass_goes_on_with_another_number_of_workers(
+    stream: Callable[..., ShardStream], before: int, after: int, taken: int
+) -> None:
+    straight = [batch.key for batch in stream(strands=3, workers=3).epoch(0)]
+    first = stream(strands=3, workers=before)
+    batches = first.epoch(0)
+    given = [next(batches).key for _ in range(taken)]
+    again = stream(strands=3, workers=after)
+    again.restore(json.loads(json.dumps(first.state())))
+    assert given + [batch.key for batch in again.epoch(0)] == straight
+
+
+def test_an_index_changes_nothing_but_what_is_read(
+    stream: Callable[..., ShardStream], make_shards: Callable[..., Path]
+) -> None:
+    folder = make_shards(COUNT, per_shard=PER_SHARD, name="both")
+    indexed = list(stream(source=folder, workers=2).epoch(1))
+    for path in folder.glob("*.index.parquet"):
+        path.unlink()
+    plain = list(stream(source=folder, workers=2).epoch(1))
+    assert [batch.key for batch in indexed] == [batch.key for batch in plain]
+    for ours, theirs in zip(indexed, plain, strict=True):
+        assert torch.equal(ours.image, theirs.image)
+        assert torch.equal(ours.latlon_deg, theirs.latlon_deg)
+        assert ours.label == theirs.label
+
+
+def test_what_was_consumed_is_not_read_again(
+    stream: Callable[..., ShardStream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = stream()
+    batches = data.epoch(0)
+    for _ in range(6):
+        next(batches)
+    rows: list[int] = []
+
+    def counting(shard: IndexedShard, row: int) -> Any:
+        rows.append(row)
+        return read(shard, row)
+
+    read = IndexedShard.read
+    monkeypatch.setattr(IndexedShard, "read", counting)
+    resumed = stream()
+    resumed.restore(data.state())
+    given = keys_of(list(resumed.epoch(0)))
+    assert len(rows) == len(given) + resumed.ledger.left_out < COUNT
+
+
 def test_skipping_does_not_decode(
     stream: Callable[..., ShardStream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,11 +296,12 @@ def test_skipping_does_not_decode(
     rest = len(list(batches))
     decoded = []
 
-    def counting(data: bytes, **options: Any) -> Any:
+    def counting(image: EncodedImage, **options: Any) -> Any:
         decoded.append(1)
-        return decode_image(data, **options)
+        return pixels(image, **options)
 
-    monkeypatch.setattr("geoloc.data.reading.decode_image", counting)
+    pixels = EncodedImage.pixels
+    monkeypatch.setattr(EncodedImage, "pixels", counting)
     resumed = stream()
     resumed.restore(state)
     given = list(resumed.epoch(0))
@@ -259,8 +326,9 @@ def test_a_position_is_refused_by_another_stream(
     others: list[dict[str, Any]] = [
         {"seed": 9},
         {"batch_size": 5},
-        {"workers": 3},
+        {"strands": 3},
         {"shuffle_buffer": 8},
+        {"decoding": "fast"},
         {"augment": False},
         {"training": False},
         {"world": 2},
