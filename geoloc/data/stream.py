@@ -14,6 +14,7 @@ from typing import Any
 from geoloc.batch import GeoBatch
 from geoloc.data.ledger import LossLedger, LossLog
 from geoloc.data.shard_list import ShardList, list_shards
+from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.stream_loader import load_messages
 from geoloc.data.stream_messages import StreamMessage, StreamPlan, StreamPosition, shard_order
 from geoloc.data.transforms import Augmentation
@@ -57,6 +58,7 @@ class ShardStream:
         world: how many nodes share the shards. Their numbers of batches may differ.
         timeout_s: a worker that gives nothing for so long is taken for dead; on resume it first
             reads all that was consumed before.
+        opener: what opens shards: how often remote ones are asked for again, and where kept.
         start_method: how workers start (fork, forkserver, spawn); by default as the platform does.
     """
 
@@ -75,6 +77,7 @@ class ShardStream:
     rank: int = 0
     world: int = 1
     timeout_s: float = 3600.0
+    opener: ShardOpener = field(default_factory=ShardOpener)
     start_method: str | None = None
     shards: ShardList = field(init=False)
     _epoch: int = field(init=False, default=0)
@@ -85,13 +88,14 @@ class ShardStream:
 
     def __post_init__(self) -> None:
         self._check()
-        self.shards = list_shards(self.source)
+        self.shards = list_shards(self.source, policy=self.opener.policy)
         if self.training and len(self.shards) < self.world * self._strands:
             raise DataError(
                 f"{len(self.shards)} shards cannot feed {self.world} nodes with {self._strands} "
                 "workers each, since each worker needs a shard of its own: take fewer workers, or "
                 "write more, smaller shards"
             )
+        self.opener.prepare(self.shards.urls)
         self._positions = self._start()
 
     @property
@@ -257,6 +261,7 @@ class ShardStream:
             augmentation=self._augmentation(),
             max_lost_share=self.max_lost_share,
             minimum_seen=self.minimum_seen,
+            opener=self.opener,
         )
 
     def _refuse_losses(self, message: StreamMessage, total: int | None) -> None:

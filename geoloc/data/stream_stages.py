@@ -15,6 +15,7 @@ from geoloc.data.ledger import LossLog, LostSample
 from geoloc.data.reading import RawSample, ShardReader, open_sample
 from geoloc.data.record import Record
 from geoloc.data.shard_list import ShardList
+from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.stream_messages import StreamMessage, StreamPlan, StreamPosition
 from geoloc.data.transforms import augment, preprocess
 
@@ -94,10 +95,12 @@ class _Batcher:
         return self.message(done=True)
 
 
-def raw_items(shards: ShardList) -> Iterator[RawSample | LostSample]:
+def raw_items(
+    shards: ShardList, opener: ShardOpener | None = None
+) -> Iterator[RawSample | LostSample]:
     """Samples and losses of shards, one shard after the other."""
     for url, expected in zip(shards.urls, shards.sizes, strict=True):
-        yield from ShardReader(url, expected=expected)
+        yield from ShardReader(url, expected=expected, opener=opener)
 
 
 def shuffle_items(
@@ -128,7 +131,7 @@ def sample_generator(seed: int, epoch: int, key: str) -> torch.Generator:
 
 
 def _shuffled_items(plan: StreamPlan, strand: int) -> Iterator[RawSample | LostSample]:
-    items = raw_items(plan.shards_of(strand))
+    items = raw_items(plan.shards_of(strand), plan.opener)
     if not plan.training:
         return items
     rng = random.Random(f"buffer {plan.seed} {plan.epoch} {plan.node} {strand}")

@@ -77,9 +77,14 @@ def config_yaml(config: ExperimentConfig) -> str:
 
 
 def config_hash(config: ExperimentConfig) -> str:
-    """Sha256 over what decides the result: all keys but where it is written and whether resumed."""
+    """Sha256 over what decides the result: all keys but where it is written and whether resumed.
+
+    How remote shards are fetched and kept does not enter it either.
+    """
     tree = config_tree(config)
     del tree["run_dir"], tree["resume"]
+    for name in ("shard_cache", "shard_cache_gb", "retries"):
+        del tree["data"][name]
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

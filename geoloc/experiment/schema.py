@@ -64,6 +64,8 @@ class DataSection(Section):
 
     `train`, `validation` and the values of `tests` are a folder of shards, one tar, or a brace URL.
     `tests` is a mapping from the name of a split to its shards.
+    `shard_cache`: folder in which remote shards are kept, null streams them; `shard_cache_gb`: its
+    limit in 10⁹ bytes, null for none. `retries`: attempts in a row after a first that failed.
     """
 
     train: str
@@ -78,6 +80,9 @@ class DataSection(Section):
     augmentation: AugmentationSection = AugmentationSection()
     cache_features: bool = False
     cache_folder: Path | None = None
+    shard_cache: Path | None = None
+    shard_cache_gb: Positive | None = None
+    retries: CountOrZero = 5
 
 
 class ImageEncoderSection(Section):
