@@ -84,6 +84,12 @@ class DataSection(Section):
     shard_cache_gb: Positive | None = None
     retries: CountOrZero = 5
 
+    @model_validator(mode="after")
+    def _no_idle_limit(self) -> DataSection:
+        if self.shard_cache_gb is not None and self.shard_cache is None:
+            raise ValueError("data.shard_cache_gb is the limit of data.shard_cache: name a folder")
+        return self
+
 
 class ImageEncoderSection(Section):
     """The image tower.

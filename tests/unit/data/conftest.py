@@ -8,6 +8,7 @@ import logging
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -152,19 +153,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        if self.web.tags:
-            self.send_header("ETag", tag)
-        if self.web.lengths:
-            self.send_header("Content-Length", str(len(data) - start))
+        told = {
+            "ETag": (self.web.tags, tag),
+            "Content-Length": (self.web.lengths, len(data) - start),
+        }
+        for name, (is_told, value) in told.items():
+            if is_told:
+                self.send_header(name, str(value))
         self.end_headers()
         if fault.flip is not None:
             data = data[: fault.flip] + bytes([data[fault.flip] ^ 1]) + data[fault.flip + 1 :]
         end = len(data) if fault.keep is None else start + fault.keep
-        try:
+        with suppress(OSError):
             self.wfile.write(data[start:end])
             self.wfile.flush()
-        except OSError:
-            return
         if fault.then is not None:
             fault.then()
         if fault.hang:
