@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPResponse
-from io import BufferedReader
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from geoloc.data.encoded_image import EncodedImage
 from geoloc.data.ledger import LostSample
 from geoloc.data.member_names import JSON_ENDING, is_known, split_member_name
 from geoloc.data.record import PlaceError, Record, SampleError, checksum, parse_record
-from geoloc.data.sidecars import open_web, shard_name
-from geoloc.data.tar_members import ByteStream, TarMember, TarScanner
+from geoloc.data.shard_opener import ShardOpener
+from geoloc.data.sidecars import shard_name
+from geoloc.data.tar_members import TarMember, TarScanner
 from geoloc.errors import ImageError
 
 MAX_PENDING_BYTES = 256 * 2**20
-
-_ATTEMPTS = 3
 
 T = TypeVar("T")
 
@@ -112,20 +106,24 @@ class ShardReader:
     no other sign counts as one ``vanished``, and a shard without any sample as one.
 
     Args:
-        url: a local path, ``http(s)://``, ``pipe:``, or what webdataset's gopen opens; gzip too.
+        url: see `ShardOpener.open`.
         expected: number of samples that it is said to hold; None if nobody says.
+        opener: what opens it; None opens it without a cache.
 
     Attributes:
         faults: what the scanner met, after iteration.
         given: whole samples given so far.
     """
 
-    def __init__(self, url: str, *, expected: int | None) -> None:
+    def __init__(
+        self, url: str, *, expected: int | None, opener: ShardOpener | None = None
+    ) -> None:
         self.faults: list[str] = []
         self.given = 0
         self._url = url
         self._name = shard_name(url)
         self._expected = expected
+        self._opener = opener or ShardOpener()
         self._parts: dict[str, _Parts] = {}
         # Keys whose sample is not whole yet, oldest first.
         self._pending: dict[str, None] = {}
@@ -134,8 +132,8 @@ class ShardReader:
 
     def __iter__(self) -> Iterator[RawSample | LostSample]:
         try:
-            stream = open_shard(self._url)
-        except (OSError, HTTPException) as error:
+            stream = self._opener.open(self._url)
+        except OSError as error:
             self.faults.append(f"cannot be opened: {error}")
             yield from self._account(saw_data=True)
             return
@@ -214,64 +212,6 @@ class ShardReader:
         if self._parts:
             return "vanished"
         return "unreadable_shard" if saw_data else "empty_shard"
-
-
-def open_shard(url: str) -> ByteStream:
-    """A stream of a shard's bytes, unpacked where they are gzip.
-
-    Raises:
-        OSError: it is not there or cannot be read.
-    """
-    if url.startswith(("http://", "https://")):
-        return _unpacked(_open_patiently(url))
-    if url.startswith("pipe:") or "://" in url:
-        from webdataset.gopen import gopen
-
-        try:
-            return _QuietClose(gopen(url))
-        except ValueError as error:
-            raise OSError(str(error)) from error
-    # Opening a pipe waits for a writer that may never come, and a device never ends.
-    if not stat.S_ISREG(Path(url).stat().st_mode):
-        raise OSError(f"{url} is no ordinary file")
-    return _unpacked(Path(url).open("rb"))
-
-
-def _open_patiently(url: str) -> HTTPResponse:
-    for _ in range(_ATTEMPTS - 1):
-        with suppress(OSError, HTTPException):
-            return open_web(url)
-    return open_web(url)
-
-
-def _unpacked(stream: BufferedReader | HTTPResponse) -> ByteStream:
-    return _Unpacking(stream) if stream.peek(2)[:2] == b"\x1f\x8b" else stream
-
-
-class _Unpacking(gzip.GzipFile):
-    """Unpacks gzip and, unlike its parent, closes what it reads from."""
-
-    def __init__(self, stream: BufferedReader | HTTPResponse) -> None:
-        super().__init__(fileobj=stream, mode="rb")
-        self._packed = stream
-
-    def close(self) -> None:
-        super().close()
-        self._packed.close()
-
-
-class _QuietClose:
-    """A stream of webdataset's whose command fails: a fault when read, and nothing when closed."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def read(self, size: int) -> bytes:
-        return self._stream.read(size)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._stream.close()
 
 
 def open_sample(

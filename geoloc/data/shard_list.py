@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from geoloc.data.retries import RetryPolicy
 from geoloc.data.sidecars import (
     SIZES_FILE,
     UNFINISHED_FILE,
@@ -31,7 +32,7 @@ class ShardList:
     """Shards in order.
 
     Attributes:
-        urls: local paths, ``http(s)://``, ``pipe:`` commands, or whatever webdataset's gopen opens.
+        urls: local paths, ``http(s)://``, ``pipe:`` commands, or schemes that fsspec knows.
         sizes: samples that each is said to hold (sizes.json); None where nobody says.
     """
 
@@ -98,18 +99,22 @@ def _content(url: str, noted: NotedFile | None) -> str:
 
 
 def list_shards(
-    source: str | os.PathLike[str] | Sequence[str] | ShardList, *, strict: bool = True
+    source: str | os.PathLike[str] | Sequence[str] | ShardList,
+    *,
+    strict: bool = True,
+    policy: RetryPolicy | None = None,
 ) -> ShardList:
     """The shards that a source means: a folder, one tar, a brace URL, several of these, or a list.
 
     In a folder these are its tars and those that sizes.json names, sorted. For other sources
-    ``sizes.json`` is looked for beside each shard, for ``http(s)`` too. Brace URLs are expanded as
+    ``sizes.json`` is looked for beside each shard, for remote ones too. Brace URLs are expanded as
     in webdataset: ``data/{00000..00099}.tar``.
 
     Args:
         source: where to look.
         strict: refuse a folder whose sizes.json does not name all of its tars. Otherwise
             these are taken to hold no sample, so that each of theirs counts as surplus.
+        policy: how often the server of remote shards is asked again for sizes.json.
 
     Raises:
         DataError: there is no shard, sizes.json cannot be read, writing was interrupted, or (see
@@ -118,13 +123,15 @@ def list_shards(
     if isinstance(source, ShardList):
         return source
     if not isinstance(source, str | os.PathLike):
-        lists = [list_shards(part, strict=strict) for part in source]
+        lists = [list_shards(part, strict=strict, policy=policy) for part in source]
         return ShardList(
             urls=tuple(url for part in lists for url in part.urls),
             sizes=tuple(size for part in lists for size in part.sizes),
         )
     text = os.fspath(source)
-    return _list_folder(Path(text), strict=strict) if Path(text).is_dir() else _list_urls(text)
+    if Path(text).is_dir():
+        return _list_folder(Path(text), strict=strict)
+    return _list_urls(text, policy=policy)
 
 
 def _list_folder(folder: Path, *, strict: bool) -> ShardList:
@@ -149,7 +156,7 @@ def _list_folder(folder: Path, *, strict: bool) -> ShardList:
     )
 
 
-def _list_urls(text: str) -> ShardList:
+def _list_urls(text: str, *, policy: RetryPolicy | None) -> ShardList:
     from webdataset.shardlists import expand_urls
 
     if text.startswith("pipe:"):
@@ -162,6 +169,6 @@ def _list_urls(text: str) -> ShardList:
     for url in urls:
         folder = folder_of(url)
         if folder is not None and folder not in known:
-            known[folder] = read_sizes(folder) or {}
+            known[folder] = read_sizes(folder, policy=policy) or {}
         sizes.append(known[folder].get(shard_name(url)))
     return ShardList(urls=tuple(urls), sizes=tuple(sizes))

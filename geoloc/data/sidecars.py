@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import urllib.request
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float64
 
+from geoloc.data.remote import read_remote
+from geoloc.data.retries import RemoteError, RetryPolicy
 from geoloc.errors import DataError
 
 SIZES_FILE = "sizes.json"
@@ -27,7 +28,7 @@ CHECKSUMS_FILE = "checksums.json"
 PLACES_FILE = "places.npy"
 UNFINISHED_FILE = ".unfinished"
 
-_TIMEOUT_S = 60
+_log = logging.getLogger(__name__)
 _LIMITS_DEG = (90.0, 180.0)
 
 
@@ -68,31 +69,22 @@ def folder_of(url: str) -> str | None:
     return str(Path(url).parent) if is_local(url) else url.split("?")[0].rpartition("/")[0]
 
 
-def open_web(url: str) -> HTTPResponse:
-    """A stream of what lies at an ``http(s)`` address.
+def read_beside(folder: str, name: str, *, policy: RetryPolicy | None = None) -> bytes | None:
+    """A file beside shards, of this machine or behind an address; None without one.
+
+    A server that says no (401, 403, …) counts as one without it, which is logged: storages answer
+    so for what is not there when the folder may not be listed.
+
+    Args:
+        folder: where the shards lie.
+        name: of the file.
+        policy: how often a server that cannot be reached is asked again.
 
     Raises:
-        OSError: it cannot be had.
-    """
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"not an http(s) address: {url}")
-    return cast("HTTPResponse", urllib.request.urlopen(url, timeout=_TIMEOUT_S))
-
-
-def read_beside(folder: str, name: str) -> bytes | None:
-    """A file beside shards, of this machine or at an ``http(s)`` address; None without one.
-
-    Raises:
-        DataError: it is there, on this machine, and cannot be read.
+        DataError: it is there and cannot be read, or nobody can tell whether it is there.
     """
     if not is_local(folder):
-        if not folder.startswith(("http://", "https://")):
-            return None
-        try:
-            with open_web(f"{folder}/{name}") as response:
-                return response.read()
-        except (OSError, HTTPException):
-            return None
+        return _read_remote_beside(folder, name, policy=policy or RetryPolicy())
     path = Path(folder) / name
     try:
         return path.read_bytes() if path.is_file() else None
@@ -100,13 +92,25 @@ def read_beside(folder: str, name: str) -> bytes | None:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def read_sizes(folder: str) -> dict[str, int] | None:
+def _read_remote_beside(folder: str, name: str, *, policy: RetryPolicy) -> bytes | None:
+    try:
+        return read_remote(f"{folder}/{name}", policy)
+    except RemoteError as error:
+        if error.kind == "absent":
+            return None
+        if error.kind == "refused":
+            _log.warning("%s: taken for a file that is not there", error)
+            return None
+        raise DataError(f"{name} beside the shards cannot be read: {error}") from error
+
+
+def read_sizes(folder: str, *, policy: RetryPolicy | None = None) -> dict[str, int] | None:
     """What sizes.json says: number of samples by file name; None without one.
 
     Raises:
         DataError: it is there and cannot be read, or is no mapping of file names to counts.
     """
-    data = read_beside(folder, SIZES_FILE)
+    data = read_beside(folder, SIZES_FILE, policy=policy)
     what = f"{folder}/{SIZES_FILE}"
     if data is None:
         return None
@@ -138,10 +142,15 @@ def checksums_text(noted: Mapping[str, NotedFile]) -> str:
     return json.dumps({name: asdict(file) for name, file in noted.items()}, indent=1) + "\n"
 
 
-def read_checksums(folder: str) -> dict[str, NotedFile]:
-    """What checksums.json says, in its order; nothing of entries that have not our form."""
+def read_checksums(folder: str, *, policy: RetryPolicy | None = None) -> dict[str, NotedFile]:
+    """What checksums.json says, in its order; nothing of entries that have not our form.
+
+    Raises:
+        DataError: it cannot be read (see `read_beside`).
+    """
+    data = read_beside(folder, CHECKSUMS_FILE, policy=policy)
     try:
-        content: Any = json.loads(read_beside(folder, CHECKSUMS_FILE) or b"{}")
+        content: Any = json.loads(data or b"{}")
     except (ValueError, RecursionError):
         return {}
     if not isinstance(content, dict):
@@ -170,11 +179,17 @@ def fits(url: str, noted: NotedFile) -> bool:
         return False
 
 
-def read_noted_places(folder: str) -> dict[str, Float64[np.ndarray, "place 2"]]:
-    """The places of each shard from places.npy, by file name; none where it is missing or stale."""
-    noted = read_checksums(folder)
+def read_noted_places(
+    folder: str, *, policy: RetryPolicy | None = None
+) -> dict[str, Float64[np.ndarray, "place 2"]]:
+    """The places of each shard from places.npy, by file name; none where it is missing or stale.
+
+    Raises:
+        DataError: it cannot be read (see `read_beside`).
+    """
+    noted = read_checksums(folder, policy=policy)
     whole = noted.pop(PLACES_FILE, None)
-    data = None if whole is None else read_beside(folder, PLACES_FILE)
+    data = None if whole is None else read_beside(folder, PLACES_FILE, policy=policy)
     counts = [file.samples for file in noted.values()]
     if data is None or NotedFile.of(data, samples=sum(counts)) != whole:
         return {}

@@ -14,6 +14,7 @@ from typing import Any
 from geoloc.batch import GeoBatch
 from geoloc.data.ledger import LossLedger, LossLog
 from geoloc.data.shard_list import ShardList, list_shards
+from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.stream_loader import load_messages
 from geoloc.data.stream_messages import StreamMessage, StreamPlan, StreamPosition, shard_order
 from geoloc.data.transforms import Augmentation, Decoding
@@ -60,6 +61,7 @@ class ShardStream:
         world: how many nodes share the shards. Their numbers of batches may differ.
         timeout_s: a worker that gives nothing for so long is taken for dead; on resume it first
             reads all that was consumed before.
+        opener: what opens shards: how often remote ones are asked for again, and where kept.
         start_method: how workers start (fork, forkserver, spawn); by default as the platform does.
     """
 
@@ -80,6 +82,7 @@ class ShardStream:
     rank: int = 0
     world: int = 1
     timeout_s: float = 3600.0
+    opener: ShardOpener = field(default_factory=ShardOpener)
     start_method: str | None = None
     shards: ShardList = field(init=False)
     _epoch: int = field(init=False, default=0)
@@ -90,7 +93,7 @@ class ShardStream:
 
     def __post_init__(self) -> None:
         self._check()
-        self.shards = list_shards(self.source)
+        self.shards = list_shards(self.source, policy=self.opener.policy)
         strands = max(1, self.workers if self.strands is None else self.strands)
         if self.training and len(self.shards) < self.world * strands:
             raise DataError(
@@ -101,6 +104,7 @@ class ShardStream:
         if not self.training:
             of_node = len(range(self.rank, len(self.shards), self.world))
             strands = max(1, min(strands, of_node))
+        self.opener.prepare(self.shards.urls)
         self._positions = [StreamPosition() for _ in range(strands)]
 
     @property
@@ -260,6 +264,7 @@ class ShardStream:
             decoding=self.decoding,
             max_lost_share=self.max_lost_share,
             minimum_seen=self.minimum_seen,
+            opener=self.opener,
         )
 
     def _refuse_losses(self, message: StreamMessage, total: int | None) -> None:

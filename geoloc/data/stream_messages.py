@@ -10,6 +10,7 @@ from typing import Any
 from geoloc.batch import GeoBatch
 from geoloc.data.ledger import LossLedger, LostSample
 from geoloc.data.shard_list import ShardList
+from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.transforms import Augmentation, Decoding
 from geoloc.models.image_encoder import ImagePreset
 
@@ -82,6 +83,7 @@ class StreamPlan:
         max_lost: samples that this node may lose in the pass, if its number is known.
         augmentation: None leaves images as the encoder takes them at query time.
         decoding: see `Decoding`.
+        opener: what opens shards.
     """
 
     shards: ShardList
@@ -98,6 +100,7 @@ class StreamPlan:
     decoding: Decoding
     max_lost_share: float
     minimum_seen: int
+    opener: ShardOpener = field(default_factory=ShardOpener)
 
     @property
     def strands(self) -> int:

@@ -17,6 +17,7 @@ from geoloc.data.reading import RawSample, ShardReader, open_sample
 from geoloc.data.record import Record
 from geoloc.data.shard_index import IndexedSample, open_indexed
 from geoloc.data.shard_list import ShardList
+from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.stream_messages import StreamMessage, StreamPlan, StreamPosition
 from geoloc.data.transforms import augment, preprocess, sample_draws
 
@@ -121,12 +122,12 @@ class _Batcher:
         return self.message(done=True)
 
 
-def raw_items(shards: ShardList) -> Iterator[Item]:
+def raw_items(shards: ShardList, opener: ShardOpener | None = None) -> Iterator[Item]:
     """Samples and losses of shards, one shard after the other; unread where there is an index."""
     for url, expected in zip(shards.urls, shards.sizes, strict=True):
         indexed = open_indexed(url, expected=expected)
         if indexed is None:
-            yield from ShardReader(url, expected=expected)
+            yield from ShardReader(url, expected=expected, opener=opener)
         else:
             yield from (IndexedSample(indexed, row) for row in range(len(indexed)))
 
@@ -151,7 +152,7 @@ def shuffle_items(items: Iterator[Item], *, size: int, rng: random.Random) -> It
 
 
 def _shuffled_items(plan: StreamPlan, strand: int) -> Iterator[Item]:
-    items = raw_items(plan.shards_of(strand))
+    items = raw_items(plan.shards_of(strand), plan.opener)
     if not plan.training:
         return items
     rng = random.Random(f"buffer {plan.seed} {plan.epoch} {plan.node} {strand}")

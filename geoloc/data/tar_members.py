@@ -8,7 +8,6 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import Protocol, runtime_checkable
 
 MAX_MEMBER_BYTES = 512 * 2**20
@@ -182,7 +181,7 @@ class TarScanner:
         while size > 0 and self._pile:
             try:
                 part = self._pile[-1].read(min(size, _CHUNK))
-            except (OSError, EOFError, HTTPException, zlib.error) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 self.faults.append(f"reading fails at byte {self._at}: {error}")
                 part = b""
             if not part:

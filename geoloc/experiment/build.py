@@ -9,12 +9,16 @@ from pathlib import Path
 import torch
 
 from geoloc.data import ShardStream, list_shards
+from geoloc.data.retries import RetryPolicy
+from geoloc.data.shard_cache import ShardCache
+from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.transforms import Augmentation
 from geoloc.errors import ConfigError
 from geoloc.experiment.loading import config_hash, resume_hash
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.schema import (
     AugmentationSection,
+    DataSection,
     ExperimentConfig,
     NegativesSection,
     TrainingSection,
@@ -216,6 +220,15 @@ def build_sinks(config: ExperimentConfig, run: RunDirectory) -> list[ScalarSink]
     return sinks
 
 
+def shard_opener(section: DataSection) -> ShardOpener:
+    """How remote shards are asked for, and where they are kept."""
+    folder = section.shard_cache
+    return ShardOpener(
+        policy=RetryPolicy(attempts=1 + section.retries),
+        cache=None if folder is None else ShardCache(folder, section.shard_cache_gb),
+    )
+
+
 def training_stream(
     config: ExperimentConfig,
     preset: ImagePreset,
@@ -237,7 +250,8 @@ def training_stream(
     """
     data, together = config.data, ranks or Ranks()
     section = data.augmentation
-    shards = list_shards(data.train)
+    opener = shard_opener(data)
+    shards = list_shards(data.train, policy=opener.policy)
     most = max(1, len(shards) // together.size)
     strands = min(most, max(1, data.workers if strands is None else strands))
     workers = min(data.workers, strands)
@@ -257,6 +271,7 @@ def training_stream(
         rank=together.rank,
         world=together.size,
         max_lost_share=data.max_lost_share,
+        opener=opener,
     )
 
 
@@ -272,4 +287,5 @@ def plain_stream(
         training=False,
         decoding=config.data.decoding,
         max_lost_share=config.data.max_lost_share,
+        opener=shard_opener(config.data),
     )

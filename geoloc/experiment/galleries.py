@@ -15,7 +15,7 @@ from torch import Tensor
 
 from geoloc.artifacts import read_json, write_atomically, write_json
 from geoloc.errors import ConfigError, DataError
-from geoloc.experiment.build import Say
+from geoloc.experiment.build import Say, shard_opener
 from geoloc.experiment.prepare_data import read_places, thin
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.schema import ExperimentConfig
@@ -224,6 +224,7 @@ def _places_of(
 def _places_of_shards(
     source: str, config: ExperimentConfig
 ) -> tuple[Float64[np.ndarray, "place 2"], int | None]:
-    every = read_places(source, limit=sys.maxsize, seed=config.seed)
+    opener = shard_opener(config.data)
+    every = read_places(source, limit=sys.maxsize, seed=config.seed, opener=opener)
     places = thin(every, limit=config.evaluation.gallery_places, seed=config.seed)
     return places, len(every) if len(places) < len(every) else None

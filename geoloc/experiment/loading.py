@@ -16,8 +16,10 @@ from pydantic import BaseModel, ValidationError
 from geoloc.errors import ConfigError
 from geoloc.experiment.schema import ExperimentConfig
 
-RESUME_FREE = ("run_dir", "resume", "data.workers")
-"""Keys that may change when a run goes on: nothing that it computes from there depends on them."""
+IDLE = ("run_dir", "resume", "data.shard_cache", "data.shard_cache_gb", "data.retries")
+"""Keys that say where and how a run goes, and nothing of what it computes."""
+RESUME_FREE = (*IDLE, "data.workers")
+"""Keys that may change when a run goes on; the workers of its beginning decided its order."""
 _MAX_BASES = 2
 
 
@@ -79,25 +81,23 @@ def config_yaml(config: ExperimentConfig) -> str:
 
 
 def config_hash(config: ExperimentConfig) -> str:
-    """Sha256 over what decides the result: all keys but where it is written and whether resumed."""
-    tree = config_tree(config)
-    del tree["run_dir"], tree["resume"]
-    return _hash(tree)
+    """Sha256 over what decides the result: all keys but `IDLE`."""
+    return _hash_without(IDLE, config)
 
 
 def resume_hash(config: ExperimentConfig) -> str:
     """Sha256 over what must be as before for a run to go on: all keys but `RESUME_FREE`."""
+    return _hash_without(RESUME_FREE, config)
+
+
+def _hash_without(names: Iterable[str], config: ExperimentConfig) -> str:
     tree = config_tree(config)
-    for name in RESUME_FREE:
+    for name in names:
         *sections, key = name.split(".")
         inner = tree
         for section in sections:
             inner = inner[section]
         del inner[key]
-    return _hash(tree)
-
-
-def _hash(tree: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

@@ -16,6 +16,7 @@ from geoloc.data import list_shards
 from geoloc.data.earth_tile_settings import EarthTileSettings
 from geoloc.data.earth_tiles import earth_tiles_ready, write_earth_tiles
 from geoloc.data.feature_cache import FeatureCache
+from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.shard_places import shard_places
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.build import Say, plain_stream
@@ -116,18 +117,22 @@ def features_of(
     )
 
 
-def read_places(source: str, *, limit: int, seed: int) -> Float64[np.ndarray, "place 2"]:
+def read_places(
+    source: str, *, limit: int, seed: int, opener: ShardOpener | None = None
+) -> Float64[np.ndarray, "place 2"]:
     """The places of a split, without its images; unusable samples are left out.
 
     Args:
         source: shards.
         limit: a larger split is thinned to so many places, at random.
         seed: of the thinning.
+        opener: what opens shards whose places do not lie beside them; None does so without a cache.
 
     Raises:
         DataError: there is not one usable place.
     """
-    places = shard_places(list_shards(source))
+    opener = opener or ShardOpener()
+    places = shard_places(list_shards(source, policy=opener.policy), opener)
     if not len(places):
         raise DataError(f"{source} holds no usable place")
     return thin(places, limit=limit, seed=seed)

@@ -66,6 +66,8 @@ class DataSection(Section):
     `tests` is a mapping from the name of a split to its shards. `decoding`: exact gives Pillow's
     pixels to the bit; fast decodes JPEGs at a lower resolution that suffices, some levels off.
     `workers`: loader processes; how many there are at the start decides the order of samples.
+    `shard_cache`: folder in which remote shards are kept, null streams them; `shard_cache_gb`: its
+    limit in 10⁹ bytes, null for none. `retries`: attempts in a row after a first that failed.
     """
 
     train: str
@@ -81,6 +83,15 @@ class DataSection(Section):
     decoding: Literal["exact", "fast"] = "exact"
     cache_features: bool = False
     cache_folder: Path | None = None
+    shard_cache: Path | None = None
+    shard_cache_gb: Positive | None = None
+    retries: CountOrZero = 5
+
+    @model_validator(mode="after")
+    def _no_idle_limit(self) -> DataSection:
+        if self.shard_cache_gb is not None and self.shard_cache is None:
+            raise ValueError("data.shard_cache_gb is the limit of data.shard_cache: name a folder")
+        return self
 
 
 class ImageEncoderSection(Section):

@@ -13,7 +13,7 @@ from PIL import Image
 from geoloc.data import ShardList, list_shards
 from geoloc.data.decoding import decode_image
 from geoloc.data.member_names import JSON_ENDING, is_known, split_member_name
-from geoloc.data.reading import open_shard
+from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.sidecars import is_local
 from geoloc.data.tar_members import TarScanner
 from geoloc.errors import ImageError
@@ -45,7 +45,7 @@ def thumbnails(
         if not is_local(url) or not wanted:
             continue
         try:
-            stream = open_shard(url)
+            stream = ShardOpener().open(url)
         except OSError:
             continue
         with closing(stream):

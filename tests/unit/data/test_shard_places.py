@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geoloc.data import shard_places as module
 from geoloc.data.shard_list import list_shards
+from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.shard_places import shard_places
 from geoloc.data.tar_members import TarScanner
 
@@ -35,10 +35,10 @@ class CountingFile(io.FileIO):
 
 
 def no_shard_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(url: str) -> None:
+    def refuse(opener: ShardOpener, url: str) -> None:
         raise AssertionError(f"{url} was opened")
 
-    monkeypatch.setattr(module, "open_shard", refuse)
+    monkeypatch.setattr(ShardOpener, "open", refuse)
 
 
 def test_shards_of_ours_are_not_opened(

@@ -276,7 +276,7 @@ def test_fingerprints_of_addresses() -> None:
     def of(*urls: str, size: int | None = None) -> str:
         return ShardList(urls=urls, sizes=(size,) * len(urls)).fingerprint()
 
-    assert of("s3://one/0.tar?signed=1") == of("s3://one/0.tar?signed=2")
-    assert of("s3://one/0.tar") != of("s3://two/0.tar")
-    assert of("s3://one/0.tar", size=1) != of("s3://one/0.tar", size=2)
+    assert of("memory://one/0.tar?signed=1") == of("memory://one/0.tar?signed=2")
+    assert of("memory://one/0.tar") != of("memory://two/0.tar")
+    assert of("memory://one/0.tar", size=1) != of("memory://one/0.tar", size=2)
     assert of("pipe:cat a.tar") != of("pipe:cat b.tar")
