@@ -1,4 +1,4 @@
-"""`geoloc shards make|verify|stats`: write shards, check them, describe them."""
+"""`geoloc shards make|index|verify|stats`: write shards, index, check, describe them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Commands) -> None:
     """Declare the command's arguments."""
-    parser = commands.add_parser("shards", help="write, verify or describe shards")
-    actions = parser.add_subparsers(metavar="make|verify|stats", required=True)
+    parser = commands.add_parser("shards", help="write, index, verify or describe shards")
+    actions = parser.add_subparsers(metavar="make|index|verify|stats", required=True)
     _add_make(actions.add_parser("make", help="write shards"))
     for name, function, text in (
+        ("index", _index, "say beside each shard where its samples lie"),
         ("verify", _verify, "decode every image, check every place"),
         ("stats", _stats, "counts, bytes, countries, extent"),
     ):
@@ -26,7 +27,8 @@ def add_parser(commands: Commands) -> None:
         # A text, since a Path would make one slash of the two in an address.
         action.add_argument("source", metavar="SHARDS", help="folder, tar, address, or pipe:")
         action.add_argument("--workers", type=_count, default=1, help="processes (1)")
-        action.add_argument("--format", choices=("text", "json"), default="text")
+        if name != "index":
+            action.add_argument("--format", choices=("text", "json"), default="text")
         action.set_defaults(run=function)
 
 
@@ -78,6 +80,18 @@ def _count(text: str) -> int:
     if count < 1:
         raise argparse.ArgumentTypeError(f"at least 1, not {count}")
     return count
+
+
+def _index(args: argparse.Namespace) -> int:
+    from geoloc.data.shard_index import index_shards
+    from geoloc.experiment.progress import progress_of
+
+    with progress_of("shards", unit="shard") as progress:
+        report = index_shards(args.source, processes=args.workers, progress=progress)
+    print(f"{report.shards:,} shards indexed, {report.samples:,} samples")
+    for refused in report.refused:
+        print(f"  not indexed: {refused}")
+    return 1 if report.refused else 0
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from geoloc.artifacts import write_atomically
 from geoloc.data.ledger import LostSample
 from geoloc.data.reading import RawSample, ShardReader
 from geoloc.data.record import checksum, parse_checksum
+from geoloc.data.shard_list import ShardList, list_shards
 from geoloc.data.sidecars import is_local, shard_name
 from geoloc.errors import DataError
 
@@ -218,6 +221,64 @@ def _place(sample: RawSample) -> list[int]:
 
 def _table(rows: list[tuple[str, list[int]]], shard_bytes: int) -> Any:
     parts = np.array([place for _, place in rows], dtype=np.int64).reshape(-1, len(_COLUMNS))
-    columns = [pa.array([key for key, _ in rows], pa.large_string()), *map(pa.array, parts.T)]
+    try:
+        keys = pa.array([key for key, _ in rows], pa.large_string())
+    except UnicodeEncodeError as error:
+        raise DataError(f"a key is no text ({error}): not indexed") from None
+    columns = [keys, *map(pa.array, parts.T)]
     noted = {"schema_version": SCHEMA_VERSION, "shard_bytes": str(shard_bytes)}
     return pa.table(columns, schema=_SCHEMA.with_metadata(noted))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexReport:
+    """What `index_shards` did.
+
+    Attributes:
+        shards: how many have an index now.
+        samples: in those.
+        refused: one line for each shard that has none.
+    """
+
+    shards: int
+    samples: int
+    refused: tuple[str, ...]
+
+
+def index_shards(
+    source: str | os.PathLike[str] | Sequence[str] | ShardList,
+    *,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> IndexReport:
+    """Write an index beside each shard that is whole; damaged ones are left without.
+
+    Args:
+        source: see `list_shards`; of this machine.
+        processes: how many work at it.
+        progress: told after each shard how many are done, and of how many.
+
+    Raises:
+        DataError: there is no shard, or sizes.json cannot be read.
+    """
+    listed = list_shards(source)
+    tasks = list(zip(listed.urls, listed.sizes, strict=True))
+    outcomes: list[int | str] = []
+    with ProcessPoolExecutor(min(processes, len(tasks))) as pool:
+        for outcome in pool.map(_index_shard, tasks) if processes > 1 else map(_index_shard, tasks):
+            outcomes.append(outcome)
+            if progress is not None:
+                progress(len(outcomes), len(tasks))
+    counts = [outcome for outcome in outcomes if isinstance(outcome, int)]
+    refused = tuple(outcome for outcome in outcomes if isinstance(outcome, str))
+    return IndexReport(shards=len(counts), samples=sum(counts), refused=refused)
+
+
+def _index_shard(task: tuple[str, int | None]) -> int | str:
+    url, expected = task
+    if not is_local(url):
+        return f"{url} is not on this machine"
+    try:
+        return write_index(Path(url), expected=expected)
+    except (DataError, OSError) as error:
+        return str(error)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from geoloc.data import LostSample, RawSample, ShardReader
-from geoloc.data.shard_index import index_path, open_indexed, write_index
+from geoloc.cli import main
+from geoloc.data import LostSample, RawSample, ShardList, ShardReader
+from geoloc.data.shard_index import index_path, index_shards, open_indexed, write_index
 from geoloc.errors import DataError
 
 
@@ -110,3 +111,23 @@ def test_the_index_is_a_table_that_others_can_read(shard: Path) -> None:
     assert table.column("key").to_pylist() == [f"k{number:04d}" for number in range(6)]
     at, length = (table.column(name)[3].as_py() for name in ("image_at", "image_bytes"))
     assert shard.read_bytes()[at : at + length] == rows_of(shard)[3].image_bytes  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_whole_shards_of_a_folder_are_indexed_and_the_others_named(
+    make_shards: Callable[..., Path], capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    folder = make_shards(8, per_shard=2)
+    for path in folder.glob("*.index.parquet"):
+        path.unlink()
+    assert main(["shards", "index", str(folder), "--workers", workers]) == 0
+    assert "4 shards indexed, 8 samples" in capsys.readouterr().out
+    damaged = folder / "00002.tar"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    assert main(["shards", "index", str(folder), "--workers", workers]) == 1
+    told = capsys.readouterr().out
+    assert "3 shards indexed, 6 samples" in told
+    assert "not indexed" in told
+    assert "00002.tar is damaged" in told
+    remote = ShardList(urls=("http://a/0.tar",), sizes=(None,))
+    assert index_shards(remote).refused == ("http://a/0.tar is not on this machine",)
