@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
-from numpy.typing import NDArray
 from PIL import Image
 
 from geoloc.data.workspace import Workspace
@@ -99,38 +98,18 @@ def _resample_compiled(
         columns_first = _columns_first((width, height), how.size)
     if columns_first:
         rows = np.ascontiguousarray(part).reshape(height, 4 * width)
-        low = _sum_rows(kernel, "low", rows, (down, weight))
-        narrow = _sum_rows(kernel, "narrow", _turn(kernel, "turned", low), across)
-        out = _turn(kernel, "out", narrow)
+        low = _rooms.array("between", (tall, 4 * width))
+        kernel.sum_rows(rows, down, weight, low)
+        out = np.empty((tall, wide), dtype=np.uint32)
+        kernel.sum_columns(low.view(np.uint32), *across, out)
     else:
         # Rows that no output asks for are left out.
         first, last = int(down[0]), min(height, int(down[-1]) + weight.shape[1])
-        turned = _turn(kernel, "turned", part[first:last].reshape(last - first, 4 * width))
-        narrow = _sum_rows(kernel, "narrow", turned, across)
-        upright = _turn(kernel, "upright", narrow)
-        out = _sum_rows(kernel, "out", upright, (down - first, weight))
-    # A copy of the little that is left: the room is used for the next image.
-    return out.reshape(tall, wide, 4).copy()
-
-
-def _sum_rows(
-    kernel: ModuleType,
-    name: str,
-    rows: UInt8[np.ndarray, "row byte"],
-    taps: tuple[NDArray[np.int64], NDArray[np.int32]],
-) -> UInt8[np.ndarray, "out byte"]:
-    out = _rooms.array(name, (len(taps[0]), rows.shape[1]))
-    kernel.sum_rows(rows, *taps, out)
-    return out
-
-
-def _turn(
-    kernel: ModuleType, name: str, rows: UInt8[np.ndarray, "row byte"]
-) -> UInt8[np.ndarray, "column turned"]:
-    height, width = rows.shape[0], rows.shape[1] // 4
-    out = _rooms.array(name, (width, height), np.uint32)
-    kernel.turn(rows.view(np.uint32), out)
-    return out.view(np.uint8)
+        narrow = _rooms.array("between", (last - first, wide), np.uint32)
+        kernel.sum_columns(part[first:last].view(np.uint32)[..., 0], *across, narrow)
+        out = np.empty((tall, wide), dtype=np.uint32)
+        kernel.sum_rows(narrow.view(np.uint8), down - first, weight, out.view(np.uint8))
+    return out.view(np.uint8).reshape(tall, wide, 4)
 
 
 def _columns_first(before: tuple[int, int], after: tuple[int, int]) -> bool:

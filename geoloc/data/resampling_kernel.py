@@ -2,7 +2,7 @@
 
 A pixel is four bytes (red, green, blue, unused). Pillow resamples along rows, rounds, then along
 columns. Weighted sums of whole rows are fast and sums along a row are not, so the picture is turned
-over its diagonal before each pass, pixels as single numbers, and both passes sum rows.
+over its diagonal for the first pass, pixels as single numbers, and back again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jaxtyping import Int32, Int64, UInt8, UInt32
 
 BITS = 22
 """Weights are multiples of 2^-22, as in Pillow: 32 bits less 8 of the pixel and 2 of overshoot."""
+_STRIP = 64
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +87,7 @@ def taps(
 
 
 @compiled
-def turn(
+def _turn(
     picture: UInt32[np.ndarray, "height width"], turned: UInt32[np.ndarray, "width height"]
 ) -> None:
     """Turn a picture over its diagonal."""
@@ -130,3 +131,21 @@ def sum_rows(
                 )
         for j in range(length):
             out[i, j] = np.uint8(min(max(sums[j] >> BITS, 0), 255))
+
+
+@compiled
+def sum_columns(
+    picture: UInt32[np.ndarray, "height width"],
+    start: Int64[np.ndarray, " out"],
+    weight: Int32[np.ndarray, "out tap"],
+    out: UInt32[np.ndarray, "height out"],
+) -> None:
+    """The same along rows, by turning strips of the picture, each small enough for the cache."""
+    height, width = picture.shape
+    turned = np.empty((width, _STRIP), dtype=np.uint32)
+    narrow = np.empty((len(start), _STRIP), dtype=np.uint32)
+    for first in range(0, height, _STRIP):
+        tall = min(_STRIP, height - first)
+        _turn(picture[first : first + tall], turned[:, :tall])
+        sum_rows(turned.view(np.uint8), start, weight, narrow.view(np.uint8))
+        _turn(narrow[:, :tall], out[first : first + tall])

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from geoloc.batch import GeoBatch
 from geoloc.data.encoded_image import EncodedImage
@@ -183,6 +184,7 @@ def _collate(samples: Sequence[tuple[Record, Tensor]]) -> GeoBatch | None:
     return GeoBatch(
         key=tuple(record.key for record in records),
         latlon_deg=torch.tensor([record.latlon_deg for record in records], dtype=torch.float64),
-        image=torch.stack([image for _, image in samples]),
+        # In a worker it stacks where the main process sees it, which saves a copy.
+        image=default_collate([image for _, image in samples]),
         label=tuple(record.label for record in records),
     )
