@@ -49,6 +49,7 @@ from geoloc.training import (
     Objective,
     OptimizerSettings,
     PairTiling,
+    SampleTrace,
     ScalarSink,
     TensorBoardSink,
     TrainerSettings,
@@ -200,15 +201,25 @@ def trainer_settings(config: ExperimentConfig, device: str) -> TrainerSettings:
         log_every_steps=training.log_every_steps,
         max_nonfinite_steps=training.max_bad_steps,
         config_hash=config_hash(config),
+        stall_warning_s=training.stall_warning_s,
     )
 
 
-def build_sinks(config: ExperimentConfig, run: RunDirectory) -> list[ScalarSink]:
-    """Where logged values go: a JSON-lines file, TensorBoard, and W&B on request."""
-    sinks: list[ScalarSink] = [
-        JsonLinesSink(run.path / "metrics.jsonl"),
-        TensorBoardSink(run.tensorboard),
-    ]
+def build_sinks(
+    config: ExperimentConfig, run: RunDirectory, ranks: Ranks | None = None
+) -> list[ScalarSink]:
+    """Where logged values go: a JSON-lines file, TensorBoard, and on request a trace and W&B.
+
+    Each process traces its own samples; the rest is the main one's.
+    """
+    rank = 0 if ranks is None else ranks.rank
+    sinks: list[ScalarSink] = []
+    if config.training.trace_samples:
+        own = f"samples-rank{rank}.jsonl" if rank else "samples.jsonl"
+        sinks.append(SampleTrace(run.path / own))
+    if rank:
+        return sinks
+    sinks += [JsonLinesSink(run.path / "metrics.jsonl"), TensorBoardSink(run.tensorboard)]
     project = config.training.wandb_project
     if project is not None:
         run_id = f"{config.name}-{config_hash(config)[:8]}"
@@ -241,6 +252,7 @@ def training_stream(
         rank=together.rank,
         world=together.size,
         max_lost_share=data.max_lost_share,
+        timeout_s=data.worker_timeout_s,
     )
 
 
@@ -255,4 +267,5 @@ def plain_stream(
         workers=config.data.workers if workers is None else workers,
         training=False,
         max_lost_share=config.data.max_lost_share,
+        timeout_s=config.data.worker_timeout_s,
     )

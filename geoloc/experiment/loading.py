@@ -17,6 +17,11 @@ from geoloc.errors import ConfigError
 from geoloc.experiment.schema import ExperimentConfig
 
 _MAX_BASES = 2
+# What a run that goes on may change: it decides nothing about the result.
+_INDIFFERENT = (
+    *(("run_dir",), ("resume",), ("data", "worker_timeout_s")),
+    *(("training", "trace_samples"), ("training", "stall_warning_s")),
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -77,9 +82,13 @@ def config_yaml(config: ExperimentConfig) -> str:
 
 
 def config_hash(config: ExperimentConfig) -> str:
-    """Sha256 over what decides the result: all keys but where it is written and whether resumed."""
+    """Sha256 over what decides the result: not where it is written, whether resumed, or watched."""
     tree = config_tree(config)
-    del tree["run_dir"], tree["resume"]
+    for *sections, key in _INDIFFERENT:
+        node = tree
+        for section in sections:
+            node = node[section]
+        del node[key]
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,53 +1,15 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from geoloc.errors import ConfigError, DataError
+from geoloc.errors import ConfigError
 from geoloc.training import JsonLinesSink, ProgressSink, ScalarSink, TensorBoardSink, WandbSink
-from geoloc.training.telemetry import RunningMeans, StepClock
-
-
-def lines(path: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def test_json_lines_after_a_resume_have_no_step_twice(tmp_path: Path):
-    path = tmp_path / "metrics.jsonl"
-    first = JsonLinesSink(path)
-    for step in (1, 2, 3, 4):
-        first.write(step, {"loss": step / 2})
-    first.close()
-    with path.open("a") as stream:
-        stream.write('{"step": 5, "lo')  # killed while writing
-    second = JsonLinesSink(path)
-    second.rewind(2)
-    for step in (3, 4, 5):
-        second.write(step, {"loss": step / 4})
-    second.close()
-    assert [line["step"] for line in lines(path)] == [1, 2, 3, 4, 5]
-    assert [line["loss"] for line in lines(path)] == [0.5, 1.0, 0.75, 1.0, 1.25]
-
-
-def test_json_lines_are_valid_json_even_for_nan(tmp_path: Path):
-    sink = JsonLinesSink(tmp_path / "m.jsonl")
-    sink.write(1, {"a": float("nan"), "b": float("inf"), "c": 1.5})
-    sink.close()
-    assert lines(tmp_path / "m.jsonl") == [{"step": 1, "a": None, "b": None, "c": 1.5}]
-
-
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path):
-    path = tmp_path / "m.jsonl"
-    path.write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
-    sink = JsonLinesSink(path)
-    with pytest.raises(DataError, match="line 2"):
-        sink.rewind(2)
-    sink.close()
+from geoloc.training.telemetry import RunningMeans
 
 
 def test_tensorboard_holds_the_values_and_hides_what_is_done_again(tmp_path: Path):
@@ -110,16 +72,3 @@ def test_running_means_go_on_after_a_restore():
     second.load_state_dict(first.state_dict(), torch.device("cpu"))
     second.add({"a": scalar(2.0)}, valid=scalar(1.0))
     assert second.read() == {"a": 1.5}
-
-
-def test_the_clock_counts_images_and_waiting(monkeypatch: pytest.MonkeyPatch):
-    now = [0.0]
-    monkeypatch.setattr("geoloc.training.telemetry.time.perf_counter", lambda: now[0])
-    clock = StepClock()
-    with clock.waiting():
-        now[0] += 1.0
-    now[0] += 3.0
-    clock.count(100)
-    assert clock.read() == {"speed/images_per_s": 25.0, "speed/data_wait_share": 0.25}
-    now[0] += 1.0
-    assert clock.read() == {"speed/images_per_s": 0.0, "speed/data_wait_share": 0.0}
