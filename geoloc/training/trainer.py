@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from geoloc.batch import GeoBatch
+from geoloc.data.worker_deaths import worker_deaths_told
 from geoloc.errors import CheckpointError, TrainingError
 from geoloc.models import DualEncoder
 from geoloc.training import checkpoint as checkpoints
@@ -135,6 +136,7 @@ class Trainer:
         Raises:
             CheckpointError: the folder holds checkpoints but `restore` was not called, or a
                 checkpoint cannot be saved.
+            DataError: a loader worker died or hangs.
             TrainingError: loss or gradient were not finite too many times in a row, an epoch had no
                 batch, or a sink cannot write.
         """
@@ -143,7 +145,7 @@ class Trainer:
                 f"{self._folder} holds checkpoints of an earlier run: resume it, or choose another "
                 "run folder"
             )
-        with self._signals, self._clock.watch.running(self._step):
+        with self._signals, self._clock.watch.running(self._step), worker_deaths_told():
             while self._epoch < self._settings.epochs and not self._must_end():
                 if self._run_epoch():
                     self._finish_epoch()
