@@ -198,8 +198,8 @@ class TrainingSection(Section):
     and wants model.init_logit_bias. `pairs_at_once`: a larger pair matrix of images and places is
     taken in tiles of so many, computed twice; null keeps it whole.
     `device`: auto takes the first GPU, else the CPU. `precision`: auto is bf16 on a GPU, fp32 on a
-    CPU. `threads`: arithmetic threads on the CPU, null for all. `trace_samples`: whether the keys of
-    each step's samples go to RUN/samples.jsonl (of further processes to samples-rank1.jsonl, ...).
+    CPU. `threads`: arithmetic threads on the CPU, null for all. `trace_samples`: whether the keys
+    of each step's samples go to RUN/samples.jsonl (of further processes to samples-rank1.jsonl).
     `stall_warning_s`: warn when no step was completed for so long, null never.
     """
 

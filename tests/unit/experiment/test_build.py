@@ -6,18 +6,22 @@ import torch
 from PIL import Image
 
 from geoloc.data import Record, ShardWriter
-from geoloc.errors import ConfigError
+from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.build import (
     build_dual_encoder,
     build_objective,
+    build_sinks,
     choose_device,
     model_spec,
+    plain_stream,
     trainer_settings,
     training_stream,
 )
 from geoloc.experiment.loading import load_config
+from geoloc.experiment.run_directory import RunDirectory
 from geoloc.models import ImagePreset, LocationEncoder, build_model
 from geoloc.models.geoclip import export_location_encoder
+from geoloc.ranks import Ranks
 
 ROOT = Path(__file__).parents[3]
 SMOKE = ROOT / "configs/smoke/earth_tiles.yaml"
@@ -92,6 +96,32 @@ def test_fewer_shards_than_workers_start_fewer_workers(tmp_path):
     stream = training_stream(load_config(SMOKE, words), ImagePreset(size=32), say=told.append)
     assert stream.workers == 1
     assert "1 loader workers instead of 8" in told[0]
+
+
+def test_shards_that_cannot_feed_all_processes_are_told_with_advice(tmp_path):
+    with ShardWriter(tmp_path / "shards", samples_per_shard=2) as writer:
+        for key in "abcdef":
+            writer.write(Record(key=key, image_bytes=_jpeg(), latlon_deg=(1.0, 2.0)))
+    words = [f"data.train={tmp_path}/shards", "data.workers=2", "data.worker_timeout_s=7"]
+    config, preset = load_config(SMOKE, words), ImagePreset(size=32)
+    with pytest.raises(DataError, match=r"3 shards cannot feed 4 nodes.*smaller shards"):
+        training_stream(config, preset, say=quiet, ranks=Ranks(rank=1, size=4))
+    stream = training_stream(config, preset, say=quiet, ranks=Ranks(rank=1, size=3))
+    assert (stream.workers, stream.timeout_s) == (1, 7.0)
+    assert plain_stream(config, preset, tmp_path / "shards").timeout_s == 7.0
+
+
+def test_each_process_traces_its_own_samples_and_the_first_writes_the_rest(tmp_path):
+    config = load_config(SMOKE, [f"run_dir={tmp_path}/run", "training.trace_samples=true"])
+    run = RunDirectory(path=config.run_dir)
+    files = {0: {"samples.jsonl", "metrics.jsonl", "tensorboard"}, 1: {"samples-rank1.jsonl"}}
+    for rank in (1, 0):
+        for sink in build_sinks(config, run, Ranks(rank=rank, size=2)):
+            sink.close()
+        assert {path.name for path in run.path.iterdir()} - files[1] == files[rank] - files[1]
+    assert (run.path / "samples-rank1.jsonl").exists()
+    quietly = load_config(SMOKE, [f"run_dir={tmp_path}/run"])
+    assert build_sinks(quietly, run, Ranks(rank=1, size=2)) == []
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
