@@ -58,7 +58,7 @@ FITTED = (
     *("negatives.fit_samples=200", "negatives.fit_pairs=20000", "negatives.reservoir_batches=4"),
 )
 VARIED = ("data.augmentation={min_crop_scale: 0.5, flip_probability: 0.5}",)
-CACHED = ("data.cache_features=true", "model.frozen_backbone=true", "training.epochs=12")
+CACHED = ("data.cache_features=true", "model.frozen_backbone=true", "training.epochs=10")
 KINDS = {
     "stream, 0 workers": ("data.workers=0", *VARIED),
     "stream, 2 workers": ("data.workers=2", *VARIED),
@@ -66,7 +66,7 @@ KINDS = {
     "bank, 2 workers": ("data.workers=2", *VARIED, *FITTED),
     "cached, refits": ("data.workers=0", *CACHED, *FITTED),
 }
-LEFT_BY_A_SAVE = (".step-*", "*.replaced", "last/.*.writing")
+LEFT_BY_A_SAVE = (".step-*", "step-*.replaced", "last/.*.writing")
 faults: list[str] = []
 
 
@@ -102,7 +102,7 @@ def write_config(folder: Path) -> Path:
     }
     tree["model"]["image_encoder"] |= {"image_size": 24, "width": 8}
     tree["negatives"]["queue"] = 96
-    tree["training"] |= {"epochs": 8, "checkpoint_every_steps": 4}
+    tree["training"] |= {"epochs": 6, "checkpoint_every_steps": 4}
     tree["training"] |= {"log_every_steps": 1, "trace_samples": True}
     tree["evaluation"] = {"even_land_places": 100, "batch_size": 60}
     path = folder / "config.yaml"
@@ -147,9 +147,10 @@ def ended(number: int, within_s: float) -> int | None:
         time.sleep(0.001)
 
 
-def killed(number: int) -> None:
+def killed(number: int) -> bool:
+    """Kill the whole group; whether that was what ended its leader."""
     os.killpg(number, signal.SIGKILL)
-    os.waitpid(number, 0)
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == -signal.SIGKILL
 
 
 def digests(run: Path) -> dict[str, str]:
@@ -175,25 +176,38 @@ def lines(run: Path) -> list[tuple[tuple[object, ...], str]]:
     return found
 
 
+def marks(run: Path, pattern: str) -> set[tuple[str, int]]:
+    """Name and inode of what is there; a folder of the same name made anew is another."""
+    found = set()
+    for path in (run / "checkpoints").glob(pattern):
+        with contextlib.suppress(OSError):
+            found.add((path.name, path.stat().st_ino))
+    return found
+
+
 def killed_once(number: int, run: Path, dice: random.Random, straight_s: float) -> str | None:
     """Kill at random, or some way into a save; what it was busy with, None: it had ended."""
-    checkpoints = run / "checkpoints"
-    if dice.random() < 0.5:
-        if ended(number, dice.uniform(0.0, 0.5 * straight_s)) is not None:
+    before = [marks(run, pattern) for pattern in LEFT_BY_A_SAVE]
+    way = dice.choice(("time", "lines", "lines", "save", "save"))
+    begun, wanted = len(lines(run)), dice.randint(1, 8 if way == "save" else 100)
+    seen, limit = set(before[0]), dice.uniform(0.0, 0.3 * straight_s) if way == "time" else 60.0
+    until, done = time.monotonic() + limit, 0
+    while done < wanted and time.monotonic() < until:
+        if ended(number, 0.005 if way != "save" else 0.0) is not None:
             return None
-    else:
-        seen: set[tuple[str, int]] = set()
-        wanted, until = dice.randint(1, 6), time.monotonic() + 60
-        while len(seen) < wanted and time.monotonic() < until:
-            with contextlib.suppress(OSError):
-                seen |= {(p.name, p.stat().st_ino) for p in checkpoints.glob(".step-*.writing")}
-            if ended(number, 0.0) is not None:
-                return None
-        time.sleep(dice.uniform(0.0, 0.03))
-    killed(number)
-    if any(any(checkpoints.glob(pattern)) for pattern in LEFT_BY_A_SAVE):
+        if way == "lines":
+            done = abs(len(lines(run)) - begun)
+        elif way == "save":
+            seen |= marks(run, LEFT_BY_A_SAVE[0])
+            done = len(seen - before[0])
+    time.sleep(dice.uniform(0.0, 0.03))
+    if not killed(number):
+        return None
+    if any(marks(run, pattern) - old for pattern, old in zip(LEFT_BY_A_SAVE, before, strict=True)):
         return "inside a save"
-    return "elsewhere" if any(checkpoints.glob("step-*")) else "before the first checkpoint"
+    return (
+        "elsewhere" if any((run / "checkpoints").glob("step-*")) else "before the first checkpoint"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,12 +279,12 @@ def killed_runs(folder: Path, kills: int, dice: random.Random) -> None:
         shutil.rmtree(run, ignore_errors=True)
     columns = ("runs", "kills", "inside a save", "before the first checkpoint", "elsewhere",
                "lines left by kills", "lines written twice", "lines at the end")  # fmt: skip
-    print(f"  {'':18}" + "".join(f"{name:>13.12}" for name in columns) + "   straight")
+    print(f"  columns: {', '.join(columns)}; seconds of the straight run")
     for kind, told in totals.items():
-        counts = "".join(f"{told[name]:>13,}" for name in columns)
+        counts = "".join(f"{told[name]:>7,}" for name in columns)
         print(f"  {kind:18}{counts} {straight[kind].took_s:8.1f} s")
     total = sum(totals.values(), Counter())
-    print(f"  {'all':18}" + "".join(f"{total[name]:>13,}" for name in columns))
+    print(f"  {'all':18}" + "".join(f"{total[name]:>7,}" for name in columns))
 
 
 def content(number: int, size: int = 250_000) -> Checkpoint:
@@ -334,10 +348,11 @@ def small_disk(folder: Path, size: str):
 def filled(disk: Path, free: int) -> Path:
     """Fill the disk but for `free` bytes (or a page more); gives the file to delete."""
     filler = disk / "filler"
-    space = os.statvfs(disk)
-    with filler.open("wb") as stream, contextlib.suppress(OSError):
-        stream.truncate(0)
-        os.posix_fallocate(stream.fileno(), 0, max(1, space.f_bavail * space.f_frsize - free))
+    with filler.open("wb", buffering=0) as stream:
+        with contextlib.suppress(OSError):
+            while stream.write(bytes(65536)):
+                pass
+        stream.truncate(stream.tell() - free)
     return filler
 
 
@@ -393,7 +408,7 @@ def main() -> int:
         folder = Path(name)
 
         def disk() -> None:
-            with small_disk(folder / "disk", "24m") as small:
+            with small_disk(folder / "disk", "96m") as small:
                 saves_on_a_full_disk(small, 20)
                 runs_on_a_full_disk(folder, small)
 

@@ -76,7 +76,7 @@ class TensorBoardSink:
 
     def rewind(self, step: int) -> None:
         """Start a new event file that hides what was written after `step`."""
-        self._writer.close()
+        self.close()
         self._writer = self._open(purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

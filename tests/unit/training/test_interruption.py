@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,15 +12,21 @@ from geoloc.training.interruption import StopSignals
 WISHES = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
-@pytest.mark.parametrize("number", WISHES)
+@pytest.fixture(params=WISHES)
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that nobody heeds outside."""
+    before = signal.signal(request.param, signal.SIG_IGN)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_a_signal_becomes_a_wish_and_the_handler_is_put_back(number: signal.Signals):
-    before = signal.getsignal(number)
     with StopSignals() as stop:
         assert stop.received is None
         os.kill(os.getpid(), number)
         assert stop.received == number
     assert stop.received == number
-    assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_a_second_sigint_interrupts_for_real():

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import io
+import resource
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from geoloc.errors import ConfigError
+from geoloc.errors import ConfigError, TrainingError
 from geoloc.training import JsonLinesSink, ProgressSink, ScalarSink, TensorBoardSink, WandbSink
 from geoloc.training.telemetry import RunningMeans
 
@@ -23,6 +24,38 @@ def test_tensorboard_holds_the_values_and_hides_what_is_done_again(tmp_path: Pat
 
     events = EventAccumulator(str(tmp_path)).Reload().Scalars("train/loss")
     assert [(event.step, event.value) for event in events] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+
+
+# The thread of TensorBoard's that meets the full disk says so by itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_tensorboard_on_a_full_disk_is_a_clear_error_and_goes_on_when_there_is_space(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    sink = TensorBoardSink(tmp_path)
+    sink.write(1, {"train/loss": 1.0})
+
+    def write_on() -> None:
+        for step in range(2, 20_000):
+            sink.write(step, {"train/loss": float(step)})
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"TensorBoard's files in .* resume"):
+            write_on()
+        sink.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "last values" in caplog.text
+    again = TensorBoardSink(tmp_path)
+    again.rewind(5)
+    again.write(6, {"train/loss": 60.0})
+    again.close()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path)).Reload().Scalars("train/loss")
+    assert (events[0].step, events[0].value) == (1, 1.0)
+    assert (events[-1].step, events[-1].value) == (6, 60.0)
 
 
 def test_the_progress_bar_is_silent_unless_stderr_is_a_terminal(
