@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import resource
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def test_tensorboard_holds_the_values_and_hides_what_is_done_again(tmp_path: Pat
 def test_tensorboard_on_a_full_disk_is_a_clear_error_and_goes_on_when_there_is_space(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
+    others = set(threading.enumerate())
     sink = TensorBoardSink(tmp_path)
     sink.write(1, {"train/loss": 1.0})
 
@@ -47,6 +49,9 @@ def test_tensorboard_on_a_full_disk_is_a_clear_error_and_goes_on_when_there_is_s
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "last values" in caplog.text
+    for thread in set(threading.enumerate()) - others:
+        # What it says must be said while it is expected.
+        thread.join()
     again = TensorBoardSink(tmp_path)
     again.rewind(5)
     again.write(6, {"train/loss": 60.0})
