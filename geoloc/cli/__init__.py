@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `geoloc COMMAND ...` and return its exit code.
 
     Exit codes: 0 done, 1 the answer is no (damaged shards), 2 bad input or a deliberate error,
-    130 and 143 interrupted by SIGINT and SIGTERM after saving.
+    128 + number of the signal when one ended training after saving (130 SIGINT, 138 SIGUSR1, 143
+    SIGTERM).
     """
     # Idle threads that spin slow each other down several times over on a shared machine; set before
     # torch is imported.

@@ -17,7 +17,7 @@ from geoloc.data.stream_stages import worker_messages
 from geoloc.errors import DataError
 
 _T = TypeVar("_T")
-_STOPPING = {signal.SIGINT, signal.SIGTERM}
+_STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
 # The first: our workers run one thread and take no lock of another. The second: advice on numbers.
 _QUIET = (
     "This process .* is multi-threaded, use of fork",
@@ -120,7 +120,8 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
         del frame
         signal.signal(number, signal.SIG_DFL)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(ignored, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, obey_the_next)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
 
 import torch
 
-from geoloc.data import ShardStream, list_shards
-from geoloc.data.retries import RetryPolicy
-from geoloc.data.shard_cache import ShardCache
-from geoloc.data.shard_opener import ShardOpener
-from geoloc.data.transforms import Augmentation
 from geoloc.errors import ConfigError
 from geoloc.experiment.loading import config_hash, resume_hash
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.schema import (
-    AugmentationSection,
-    DataSection,
     ExperimentConfig,
     NegativesSection,
     TrainingSection,
@@ -32,7 +24,6 @@ from geoloc.losses import (
 from geoloc.models import (
     DualEncoder,
     ImageEncoderSpec,
-    ImagePreset,
     LocationEncoderSpec,
     ModelSpec,
     build_model,
@@ -53,6 +44,7 @@ from geoloc.training import (
     Objective,
     OptimizerSettings,
     PairTiling,
+    SampleTrace,
     ScalarSink,
     TensorBoardSink,
     TrainerSettings,
@@ -204,88 +196,27 @@ def trainer_settings(config: ExperimentConfig, device: str) -> TrainerSettings:
         log_every_steps=training.log_every_steps,
         max_nonfinite_steps=training.max_bad_steps,
         config_hash=resume_hash(config),
+        stall_warning_s=training.stall_warning_s,
     )
 
 
-def build_sinks(config: ExperimentConfig, run: RunDirectory) -> list[ScalarSink]:
-    """Where logged values go: a JSON-lines file, TensorBoard, and W&B on request."""
-    sinks: list[ScalarSink] = [
-        JsonLinesSink(run.path / "metrics.jsonl"),
-        TensorBoardSink(run.tensorboard),
-    ]
+def build_sinks(
+    config: ExperimentConfig, run: RunDirectory, ranks: Ranks | None = None
+) -> list[ScalarSink]:
+    """Where logged values go: a JSON-lines file, TensorBoard, and on request a trace and W&B.
+
+    Each process traces its own samples; the rest is the main one's.
+    """
+    rank = 0 if ranks is None else ranks.rank
+    sinks: list[ScalarSink] = []
+    if config.training.trace_samples:
+        own = f"samples-rank{rank}.jsonl" if rank else "samples.jsonl"
+        sinks.append(SampleTrace(run.path / own))
+    if rank:
+        return sinks
+    sinks += [JsonLinesSink(run.path / "metrics.jsonl"), TensorBoardSink(run.tensorboard)]
     project = config.training.wandb_project
     if project is not None:
         run_id = f"{config.name}-{config_hash(config)[:8]}"
         sinks.append(WandbSink(run.path / "wandb", project=project, run_id=run_id))
     return sinks
-
-
-def shard_opener(section: DataSection) -> ShardOpener:
-    """How remote shards are asked for, and where they are kept."""
-    folder = section.shard_cache
-    return ShardOpener(
-        policy=RetryPolicy(attempts=1 + section.retries),
-        cache=None if folder is None else ShardCache(folder, section.shard_cache_gb),
-    )
-
-
-def training_stream(
-    config: ExperimentConfig,
-    preset: ImagePreset,
-    *,
-    say: Say,
-    ranks: Ranks | None = None,
-    strands: int | None = None,
-) -> ShardStream:
-    """The training split (of a process its part): shuffled, varied where the configuration says so.
-
-    Every strand needs a shard of its own; with fewer shards there are fewer.
-
-    Args:
-        config: the experiment.
-        preset: how the encoder takes images.
-        say: told where there are fewer workers than asked for.
-        ranks: the processes of the run.
-        strands: into which an epoch is divided; None takes as many as workers.
-    """
-    data, together = config.data, ranks or Ranks()
-    section = data.augmentation
-    opener = shard_opener(data)
-    shards = list_shards(data.train, policy=opener.policy)
-    most = max(1, len(shards) // together.size)
-    strands = min(most, max(1, data.workers if strands is None else strands))
-    workers = min(data.workers, strands)
-    if workers < data.workers:
-        say(f"{workers} loader workers instead of {data.workers}: no more can share the shards")
-    return ShardStream(
-        shards,
-        preset,
-        batch_size=data.batch_size,
-        workers=workers,
-        strands=strands,
-        seed=config.seed,
-        shuffle_buffer=data.shuffle_buffer,
-        augment=section != AugmentationSection(),
-        augmentation=Augmentation(**section.model_dump()),
-        decoding=data.decoding,
-        rank=together.rank,
-        world=together.size,
-        max_lost_share=data.max_lost_share,
-        opener=opener,
-    )
-
-
-def plain_stream(
-    config: ExperimentConfig, preset: ImagePreset, source: str | Path, *, workers: int | None = None
-) -> ShardStream:
-    """Any split once through, every sample as it is: for caches, validation and evaluation."""
-    return ShardStream(
-        source,
-        preset,
-        batch_size=config.evaluation.batch_size,
-        workers=config.data.workers if workers is None else workers,
-        training=False,
-        decoding=config.data.decoding,
-        max_lost_share=config.data.max_lost_share,
-        opener=shard_opener(config.data),
-    )

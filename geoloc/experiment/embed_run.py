@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from geoloc.evaluation import LABEL_COLUMNS
-from geoloc.experiment.build import Say, plain_stream
+from geoloc.experiment.build import Say
 from geoloc.experiment.progress import counted
+from geoloc.experiment.streams import plain_stream
 from geoloc.experiment.trained_run import TrainedRun, open_trained_run
 from geoloc.retrieval import Embedded, embed_stream
 

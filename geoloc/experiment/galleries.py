@@ -15,10 +15,11 @@ from torch import Tensor
 
 from geoloc.artifacts import read_json, write_atomically, write_json
 from geoloc.errors import ConfigError, DataError
-from geoloc.experiment.build import Say, shard_opener
+from geoloc.experiment.build import Say
 from geoloc.experiment.prepare_data import read_places, thin
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.schema import ExperimentConfig
+from geoloc.experiment.streams import shard_opener
 from geoloc.experiment.trained_run import open_trained_run
 from geoloc.models import DualEncoder
 from geoloc.models.geoclip import gallery_places

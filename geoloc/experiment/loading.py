@@ -16,7 +16,10 @@ from pydantic import BaseModel, ValidationError
 from geoloc.errors import ConfigError
 from geoloc.experiment.schema import ExperimentConfig
 
-IDLE = ("run_dir", "resume", "data.shard_cache", "data.shard_cache_gb", "data.retries")
+IDLE = (
+    *("run_dir", "resume", "training.trace_samples", "training.stall_warning_s"),
+    *("data.shard_cache", "data.shard_cache_gb", "data.retries", "data.worker_timeout_s"),
+)
 """Keys that say where and how a run goes, and nothing of what it computes."""
 RESUME_FREE = (*IDLE, "data.workers")
 """Keys that may change when a run goes on; the workers of its beginning decided its order."""

@@ -19,9 +19,10 @@ from geoloc.data.feature_cache import FeatureCache
 from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.shard_places import shard_places
 from geoloc.errors import ConfigError, DataError
-from geoloc.experiment.build import Say, plain_stream
+from geoloc.experiment.build import Say
 from geoloc.experiment.progress import counted, progress_of
 from geoloc.experiment.schema import ExperimentConfig
+from geoloc.experiment.streams import plain_stream
 from geoloc.models import DualEncoder
 
 Progress = Callable[[int, int], None]

@@ -68,6 +68,8 @@ class DataSection(Section):
     `workers`: loader processes; how many there are at the start decides the order of samples.
     `shard_cache`: folder in which remote shards are kept, null streams them; `shard_cache_gb`: its
     limit in 10⁹ bytes, null for none. `retries`: attempts in a row after a first that failed.
+    `worker_timeout_s`: a loader worker that gives nothing for so long is taken for dead (a resumed
+    one first reads what was consumed).
     """
 
     train: str
@@ -77,6 +79,7 @@ class DataSection(Section):
     earth_tiles: EarthTilesSection = EarthTilesSection()
     batch_size: Count = 512
     workers: CountOrZero = 2
+    worker_timeout_s: Positive = 3600.0
     shuffle_buffer: CountOrZero = 2000
     max_lost_share: Share = 0.01
     augmentation: AugmentationSection = AugmentationSection()
@@ -210,7 +213,9 @@ class TrainingSection(Section):
     and wants model.init_logit_bias. `pairs_at_once`: a larger pair matrix of images and places is
     taken in tiles of so many, computed twice; null keeps it whole.
     `device`: auto takes the first GPU, else the CPU. `precision`: auto is bf16 on a GPU, fp32 on a
-    CPU. `threads`: arithmetic threads on the CPU, null for all.
+    CPU. `threads`: arithmetic threads on the CPU, null for all. `trace_samples`: whether the keys
+    of each step's samples go to RUN/samples.jsonl (of further processes to samples-rank1.jsonl).
+    `stall_warning_s`: warn when no step was completed for so long, null never.
     """
 
     epochs: Count = 10
@@ -234,6 +239,8 @@ class TrainingSection(Section):
         "accuracy@2500km",
     ] = "median_km"
     max_bad_steps: CountOrZero = 10
+    trace_samples: bool = False
+    stall_warning_s: Positive | None = 120.0
     wandb_project: str | None = None
 
 

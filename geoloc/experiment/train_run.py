@@ -60,7 +60,7 @@ def train_run(config: ExperimentConfig, *, say: Say) -> TrainOutcome:
         ConfigError: the run folder holds another run, or the settings contradict each other.
         DataError: data are missing or damaged beyond what is allowed.
         CheckpointError: weights cannot be had, or a checkpoint cannot be saved.
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, or what is logged cannot be written.
     """
     with joined_processes(config) as ranks:
         if not ranks.is_main:
@@ -108,7 +108,7 @@ def _fit(
 ) -> TrainingResult:
     settings = trainer_settings(config, device)
     progress = ProgressSink()
-    sinks = [*build_sinks(config, run), progress] if ranks.is_main else []
+    sinks = [*build_sinks(config, run, ranks), *([progress] if ranks.is_main else [])]
     objective = build_objective(
         config,
         device,

@@ -10,6 +10,7 @@ from geoloc.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from geoloc.training.json_lines import JsonLinesSink, SampleTrace
 from geoloc.training.optimization import OptimizerSettings, learning_rate_factor
 from geoloc.training.pair_tiles import PairTiling
 from geoloc.training.seeding import seed_everything, step_generator
@@ -30,8 +31,8 @@ from geoloc.training.step import (
     trained_embeddings,
 )
 from geoloc.training.telemetry import (
-    JsonLinesSink,
     ProgressSink,
+    SampleSink,
     ScalarSink,
     TensorBoardSink,
     WandbSink,
@@ -48,6 +49,8 @@ __all__ = [
     "OptimizerSettings",
     "PairTiling",
     "ProgressSink",
+    "SampleSink",
+    "SampleTrace",
     "ScalarSink",
     "StepOutcome",
     "TensorBoardSink",

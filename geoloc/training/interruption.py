@@ -1,4 +1,4 @@
-"""Interruption: SIGTERM and SIGINT become a wish that the loop grants at the end of a step."""
+"""Interruption: signals become a wish that the loop grants at the end of a step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-_HANDLED = (signal.SIGTERM, signal.SIGINT)
+# SIGUSR1 and SIGUSR2 are what job schedulers are told to send some time before they kill.
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class StopSignals:
-    """While the context is open, the first SIGTERM or SIGINT is remembered instead of obeyed.
+    """While the context is open, SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 are noted, not obeyed.
 
     A second SIGINT raises KeyboardInterrupt, for those who cannot wait. Outside the main thread,
     where Python allows no handlers, the context does nothing. The wish outlives the context.

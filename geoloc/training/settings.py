@@ -120,6 +120,7 @@ class TrainerSettings:
         log_every_steps: steps between two writes to the sinks; only then is the device waited for.
         max_nonfinite_steps: a run stops when more steps than this were skipped in a row.
         config_hash: of the configuration; a checkpoint of another one is refused.
+        stall_warning_s: a warning is logged when no step was completed for so long; None: never.
     """
 
     epochs: int
@@ -134,6 +135,7 @@ class TrainerSettings:
     log_every_steps: int = 10
     max_nonfinite_steps: int = 10
     config_hash: str = ""
+    stall_warning_s: float | None = 120.0
 
     def __post_init__(self) -> None:
         counts = {

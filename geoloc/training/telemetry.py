@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
+import logging
 import sys
-import time
 import warnings
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,7 +16,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from geoloc.errors import ConfigError, DataError
+from geoloc.errors import ConfigError, TrainingError
+
+_log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -47,48 +47,13 @@ class PictureSink(Protocol):
         ...
 
 
-class JsonLinesSink:
-    """One JSON object a line: `{"step": 10, "loss": 6.2, ...}`; a NaN is written as null.
+@runtime_checkable
+class SampleSink(Protocol):
+    """Takes the names of the samples that a step saw; a sink of numbers may be one as well."""
 
-    Args:
-        path: the file; lines that stand there already are kept.
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._stream = path.open("a", encoding="utf-8")
-
-    def rewind(self, step: int) -> None:
-        """Drop the lines after `step`, and a last line that a crash cut short.
-
-        Raises:
-            DataError: a line before the last one is not what this sink writes.
-        """
-        kept: list[str] = []
-        lines = self._path.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines, start=1):
-            try:
-                if int(json.loads(line)["step"]) <= step:
-                    kept.append(line)
-            except (ValueError, KeyError, TypeError) as error:
-                if number < len(lines):
-                    raise DataError(f"{self._path}, line {number} is damaged: {error}") from error
-        self._stream.close()
-        beside = self._path.with_name(f".{self._path.name}.writing")
-        beside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        beside.replace(self._path)
-        self._stream = self._path.open("a", encoding="utf-8")
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line, at once."""
-        plain = {k: v if abs(v) < float("inf") else None for k, v in values.items()}
-        self._stream.write(json.dumps({"step": step, **plain}, allow_nan=False) + "\n")
-        self._stream.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+    def write_samples(self, step: int, keys: Sequence[str]) -> None:
+        """Take the keys of a step, in the order of the batch."""
+        ...
 
 
 class TensorBoardSink:
@@ -111,13 +76,23 @@ class TensorBoardSink:
 
     def rewind(self, step: int) -> None:
         """Start a new event file that hides what was written after `step`."""
-        self._writer.close()
+        self.close()
         self._writer = self._open(purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Add one point to the curve of each name."""
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+        """Add one point to the curve of each name.
+
+        Raises:
+            TrainingError: the disk is full, or the folder cannot be written.
+        """
+        try:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write TensorBoard's files in {self._folder}: {error.strerror or error}; "
+                "checkpoints are intact: free disk space, then resume"
+            ) from error
 
     def write_picture(self, step: int, name: str, png: bytes) -> None:
         """Show a picture under the name."""
@@ -125,8 +100,12 @@ class TensorBoardSink:
         self._writer.add_image(name, pixels, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write out and close the event file."""
-        self._writer.close()
+        """Write out and close the event file; what cannot be written is told, and lost."""
+        try:
+            self._writer.close()
+        except OSError as error:
+            # Often on the way out of an error that says more: it must not take its place.
+            _log.warning("TensorBoard's last values in %s are lost: %s", self._folder, error)
 
 
 class WandbSink:
@@ -250,37 +229,3 @@ class RunningMeans:
         moved = {name: value.to(device) for name, value in state.items()}
         self._sum = {k[4:]: v for k, v in moved.items() if k.startswith("sum.")}
         self._weight = {k[7:]: v for k, v in moved.items() if k.startswith("weight.")}
-
-
-class StepClock:
-    """Images per second, and the share of the time spent waiting for data."""
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Start anew: what came before (a validation, say) counts for nothing."""
-        self._start = time.perf_counter()
-        self._waited_s = 0.0
-        self._images = 0
-
-    @contextmanager
-    def waiting(self) -> Generator[None]:
-        """Count the time inside as waiting for data."""
-        start = time.perf_counter()
-        yield
-        self._waited_s += time.perf_counter() - start
-
-    def count(self, images: int) -> None:
-        """Count images that were trained on."""
-        self._images += images
-
-    def read(self) -> dict[str, float]:
-        """Both values since the last read or restart; starts anew."""
-        seconds = max(time.perf_counter() - self._start, 1e-9)
-        values = {
-            "speed/images_per_s": self._images / seconds,
-            "speed/data_wait_share": min(1.0, self._waited_s / seconds),
-        }
-        self.restart()
-        return values

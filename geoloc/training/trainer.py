@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from geoloc.batch import GeoBatch
+from geoloc.data.worker_deaths import worker_deaths_told
 from geoloc.errors import CheckpointError, TrainingError
 from geoloc.models import DualEncoder
 from geoloc.training import checkpoint as checkpoints
@@ -23,9 +24,11 @@ from geoloc.training.settings import (
     TrainingResult,
     Validation,
 )
+from geoloc.training.stall_watch import StallWatch
 from geoloc.training.step import Objective
+from geoloc.training.step_clock import StepClock
 from geoloc.training.stepper import Stepper
-from geoloc.training.telemetry import ScalarSink, StepClock
+from geoloc.training.telemetry import SampleSink, ScalarSink
 
 
 class Trainer:
@@ -65,6 +68,7 @@ class Trainer:
         self._settings = settings
         self._folder = folder / "checkpoints"
         self._sinks = tuple(sinks)
+        self._sample_sinks = [sink for sink in self._sinks if isinstance(sink, SampleSink)]
         self._validation = validation
         self._ranks = objective.tiling.ranks
         self._stepper = Stepper(self._model, objective, settings)
@@ -75,7 +79,7 @@ class Trainer:
         self._signals = StopSignals()
         # The signal that some process had received when all last told one another.
         self._agreed_stop: int | None = None
-        self._clock = StepClock()
+        self._clock = StepClock(StallWatch(settings.stall_warning_s))
         self._step = 0
         self._epoch = 0
         # Where the data stand inside the epoch; None at its start.
@@ -127,20 +131,21 @@ class Trainer:
         return None if found is None else self._step
 
     def run(self) -> TrainingResult:
-        """Train to the end, or until SIGTERM or SIGINT, which finish the step and save.
+        """Train to the end, or until a signal (see StopSignals), which finishes the step and saves.
 
         Raises:
             CheckpointError: the folder holds checkpoints but `restore` was not called, or a
                 checkpoint cannot be saved.
-            TrainingError: loss or gradient were not finite too many times in a row, or an epoch
-                had no batch.
+            DataError: a loader worker died or hangs.
+            TrainingError: loss or gradient were not finite too many times in a row, an epoch had no
+                batch, or a sink cannot write.
         """
         if not self._restored and checkpoints.has_checkpoints(self._folder):
             raise CheckpointError(
                 f"{self._folder} holds checkpoints of an earlier run: resume it, or choose another "
                 "run folder"
             )
-        with self._signals:
+        with self._signals, self._clock.watch.running(self._step), worker_deaths_told():
             while self._epoch < self._settings.epochs and not self._must_end():
                 if self._run_epoch():
                     self._finish_epoch()
@@ -222,7 +227,9 @@ class Trainer:
     def _take_step(self, group: list[GeoBatch]) -> None:
         self._stepper.take(group, step=self._step, factor=self._factor(self._step))
         self._step += 1
-        self._clock.count(sum(len(batch) for batch in group))
+        self._clock.count(sum(len(batch) for batch in group), step=self._step)
+        for sink in self._sample_sinks:
+            sink.write_samples(self._step, [key for batch in group for key in batch.key])
         if self._step % self._settings.log_every_steps == 0:
             self._log()
 
@@ -262,7 +269,8 @@ class Trainer:
             self._log()
         if self._validation is None or not validate:
             return
-        measured = self._ranks.objects(self._measured(self._validation))[0]
+        with self._clock.watch.during("validating"):
+            measured = self._ranks.objects(self._measured(self._validation))[0]
         self._write({f"validation/{name}": value for name, value in measured.items()})
         best = self._validation.better(measured, before=self._best, step=self._step)
         if best is not None:
@@ -280,6 +288,6 @@ class Trainer:
 
     def _save(self) -> None:
         """A checkpoint of this moment, unless there is one."""
-        self._saver.save(
-            Moment(step=self._step, epoch=self._epoch, position=self._position, best=self._best)
-        )
+        at = Moment(step=self._step, epoch=self._epoch, position=self._position, best=self._best)
+        with self._clock.watch.during("saving a checkpoint"):
+            self._saver.save(at)

@@ -6,19 +6,16 @@ import torch
 from PIL import Image
 
 from geoloc.data import Record, ShardWriter
-from geoloc.data.shard_cache import ShardCache
-from geoloc.data.shard_opener import ShardOpener
 from geoloc.errors import ConfigError
 from geoloc.experiment.build import (
     build_dual_encoder,
     build_objective,
     choose_device,
     model_spec,
-    plain_stream,
     trainer_settings,
-    training_stream,
 )
-from geoloc.experiment.loading import config_hash, load_config
+from geoloc.experiment.loading import load_config
+from geoloc.experiment.streams import training_stream
 from geoloc.models import ImagePreset, LocationEncoder, build_model
 from geoloc.models.geoclip import export_location_encoder
 
@@ -95,27 +92,6 @@ def test_fewer_shards_than_workers_start_fewer_workers(tmp_path):
     stream = training_stream(load_config(SMOKE, words), ImagePreset(size=32), say=told.append)
     assert stream.workers == 1
     assert "1 loader workers instead of 8" in told[0]
-
-
-def test_how_remote_shards_are_fetched_reaches_the_streams_and_bars_no_resuming(tmp_path):
-    with ShardWriter(tmp_path / "shards") as writer:
-        for key in "ab":
-            writer.write(Record(key=key, image_bytes=_jpeg(), latlon_deg=(1.0, 2.0)))
-    words = [f"data.train={tmp_path}/shards"]
-    plain = load_config(SMOKE, words)
-    limited = [f"data.shard_cache={tmp_path}/kept", "data.shard_cache_gb=1.5", "data.retries=2"]
-    cached, preset = load_config(SMOKE, words + limited), ImagePreset(size=32)
-    for stream in (
-        training_stream(cached, preset, say=quiet),
-        plain_stream(cached, preset, cached.data.train),
-    ):
-        assert stream.opener.policy.attempts == 3
-        assert stream.opener.cache == ShardCache(tmp_path / "kept", 1.5)
-    assert training_stream(plain, preset, say=quiet).opener == ShardOpener()
-    assert config_hash(cached) == config_hash(plain)
-    assert config_hash(load_config(SMOKE, [*words, "data.workers=7"])) != config_hash(plain)
-    with pytest.raises(ConfigError, match="name a folder"):
-        load_config(SMOKE, ["data.shard_cache_gb=1.5"])
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):

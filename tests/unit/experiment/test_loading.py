@@ -99,6 +99,8 @@ def test_hash_ignores_where_and_sees_what(write):
     plain = config_hash(load_config(path))
     assert config_hash(load_config(path, ["run_dir=elsewhere", "resume=auto"])) == plain
     assert config_hash(load_config(path, ["seed=1"])) != plain
+    watched = ["data.worker_timeout_s=9", "training.stall_warning_s=null"]
+    assert config_hash(load_config(path, [*watched, "training.trace_samples=true"])) == plain
 
 
 @given(

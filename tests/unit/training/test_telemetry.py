@@ -1,53 +1,17 @@
 from __future__ import annotations
 
 import io
-import json
+import resource
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
-from geoloc.errors import ConfigError, DataError
+from geoloc.errors import ConfigError, TrainingError
 from geoloc.training import JsonLinesSink, ProgressSink, ScalarSink, TensorBoardSink, WandbSink
-from geoloc.training.telemetry import RunningMeans, StepClock
-
-
-def lines(path: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def test_json_lines_after_a_resume_have_no_step_twice(tmp_path: Path):
-    path = tmp_path / "metrics.jsonl"
-    first = JsonLinesSink(path)
-    for step in (1, 2, 3, 4):
-        first.write(step, {"loss": step / 2})
-    first.close()
-    with path.open("a") as stream:
-        stream.write('{"step": 5, "lo')  # killed while writing
-    second = JsonLinesSink(path)
-    second.rewind(2)
-    for step in (3, 4, 5):
-        second.write(step, {"loss": step / 4})
-    second.close()
-    assert [line["step"] for line in lines(path)] == [1, 2, 3, 4, 5]
-    assert [line["loss"] for line in lines(path)] == [0.5, 1.0, 0.75, 1.0, 1.25]
-
-
-def test_json_lines_are_valid_json_even_for_nan(tmp_path: Path):
-    sink = JsonLinesSink(tmp_path / "m.jsonl")
-    sink.write(1, {"a": float("nan"), "b": float("inf"), "c": 1.5})
-    sink.close()
-    assert lines(tmp_path / "m.jsonl") == [{"step": 1, "a": None, "b": None, "c": 1.5}]
-
-
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path):
-    path = tmp_path / "m.jsonl"
-    path.write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
-    sink = JsonLinesSink(path)
-    with pytest.raises(DataError, match="line 2"):
-        sink.rewind(2)
-    sink.close()
+from geoloc.training.telemetry import RunningMeans
 
 
 def test_tensorboard_holds_the_values_and_hides_what_is_done_again(tmp_path: Path):
@@ -61,6 +25,42 @@ def test_tensorboard_holds_the_values_and_hides_what_is_done_again(tmp_path: Pat
 
     events = EventAccumulator(str(tmp_path)).Reload().Scalars("train/loss")
     assert [(event.step, event.value) for event in events] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+
+
+# The thread of TensorBoard's that meets the full disk says so by itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_tensorboard_on_a_full_disk_is_a_clear_error_and_goes_on_when_there_is_space(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    others = set(threading.enumerate())
+    sink = TensorBoardSink(tmp_path)
+    sink.write(1, {"train/loss": 1.0})
+
+    def write_on() -> None:
+        for step in range(2, 20_000):
+            sink.write(step, {"train/loss": float(step)})
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"TensorBoard's files in .* resume"):
+            write_on()
+        sink.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "last values" in caplog.text
+    for thread in set(threading.enumerate()) - others:
+        # What it says must be said while it is expected.
+        thread.join()
+    again = TensorBoardSink(tmp_path)
+    again.rewind(5)
+    again.write(6, {"train/loss": 60.0})
+    again.close()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path)).Reload().Scalars("train/loss")
+    assert (events[0].step, events[0].value) == (1, 1.0)
+    assert (events[-1].step, events[-1].value) == (6, 60.0)
 
 
 def test_the_progress_bar_is_silent_unless_stderr_is_a_terminal(
@@ -110,16 +110,3 @@ def test_running_means_go_on_after_a_restore():
     second.load_state_dict(first.state_dict(), torch.device("cpu"))
     second.add({"a": scalar(2.0)}, valid=scalar(1.0))
     assert second.read() == {"a": 1.5}
-
-
-def test_the_clock_counts_images_and_waiting(monkeypatch: pytest.MonkeyPatch):
-    now = [0.0]
-    monkeypatch.setattr("geoloc.training.telemetry.time.perf_counter", lambda: now[0])
-    clock = StepClock()
-    with clock.waiting():
-        now[0] += 1.0
-    now[0] += 3.0
-    clock.count(100)
-    assert clock.read() == {"speed/images_per_s": 25.0, "speed/data_wait_share": 0.25}
-    now[0] += 1.0
-    assert clock.read() == {"speed/images_per_s": 0.0, "speed/data_wait_share": 0.0}

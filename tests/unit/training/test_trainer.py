@@ -209,7 +209,7 @@ def test_a_metric_that_validation_does_not_measure_is_named(tmp_path: Path):
         make_trainer(tmp_path, validation=validation).run()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_finishes_the_step_saves_and_returns(tmp_path: Path, number: signal.Signals):
     class Signalling(ImageStream):
         def batch(self, epoch: int, index: int) -> GeoBatch:

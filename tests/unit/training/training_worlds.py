@@ -21,6 +21,7 @@ from geoloc.training import (
     Objective,
     OptimizerSettings,
     PairTiling,
+    ScalarSink,
     Trainer,
     TrainerSettings,
     seed_everything,
@@ -131,6 +132,7 @@ def make_trainer(
     loss: PairLoss = contrastive_loss,
     both_ways: bool = False,
     validation: Any = None,
+    more_sinks: tuple[ScalarSink, ...] = (),
     **settings: Any,
 ) -> Trainer:
     seed_everything(5)
@@ -142,7 +144,7 @@ def make_trainer(
         Objective(source=BatchAndQueue(queue), tiling=PairTiling(loss=loss, both_ways=both_ways)),
         settings=TrainerSettings(**(defaults | settings)),
         folder=folder,
-        sinks=() if sink is None else (sink,),
+        sinks=more_sinks if sink is None else (sink, *more_sinks),
         validation=validation,
     )
     if sink is not None:
