@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from geoloc.data.stream_messages import StreamMessage, StreamPlan
 from geoloc.data.stream_stages import worker_messages
+from geoloc.data.transforms import make_ready
 from geoloc.errors import DataError
 
 _T = TypeVar("_T")
@@ -41,6 +42,8 @@ def load_messages(
     Raises:
         DataError: a worker died or hangs.
     """
+    if processes:
+        make_ready()
     with warnings.catch_warnings():
         _be_quiet()
         loader = _loader(plan, processes=processes, timeout_s=timeout_s, start_method=start_method)

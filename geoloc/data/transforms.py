@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -142,6 +143,15 @@ def augment(
         changes.append(ColourChange(kind="gray"))
     mirrored = other[0] < how.flip_probability
     return to_tensor(vary_colours(pixels, changes), preset, mirrored=mirrored)
+
+
+@functools.cache
+def make_ready() -> None:
+    """Compile what images go through (or load it compiled), so that forked processes have it."""
+    image, preset = Image.new("RGB", (32, 32)), ImagePreset(size=16)
+    preprocess(image, preset)
+    # All colour changes and a mirror.
+    augment(image, preset, [0.0] * DRAWS, augmentation=Augmentation(flip_probability=1.0))
 
 
 def sample_draws(seed: int, epoch: int, key: str) -> list[float]:
