@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -39,9 +40,35 @@ def load_messages(
     Raises:
         DataError: a worker died or hangs.
     """
+    return from_workers(
+        partial(_strand_of, plan),
+        processes=processes,
+        timeout_s=timeout_s,
+        start_method=start_method,
+    )
+
+
+def from_workers(
+    make: Callable[[int, int], Iterator[_T]],
+    *,
+    processes: int,
+    timeout_s: float,
+    start_method: str | None,
+) -> Iterator[_T]:
+    """What worker processes make: one item of each in turn, those at their end passed over.
+
+    Args:
+        make: of a worker's number and how many there are, its items.
+        processes: 0 makes all in this process, as the only worker.
+        timeout_s: a worker that sends nothing for so long is taken for dead.
+        start_method: how processes start; None as the platform does.
+
+    Raises:
+        DataError: a worker died or hangs.
+    """
     with warnings.catch_warnings():
         _be_quiet()
-        loader = _loader(plan, processes=processes, timeout_s=timeout_s, start_method=start_method)
+        loader = _loader(make, processes=processes, timeout_s=timeout_s, start_method=start_method)
     try:
         with warnings.catch_warnings(), _signals_held():
             _be_quiet()
@@ -73,10 +100,14 @@ def _be_quiet() -> None:
 
 
 def _loader(
-    plan: StreamPlan, *, processes: int, timeout_s: float, start_method: str | None
-) -> DataLoader[StreamMessage]:
+    make: Callable[[int, int], Iterator[_T]],
+    *,
+    processes: int,
+    timeout_s: float,
+    start_method: str | None,
+) -> DataLoader[_T]:
     return DataLoader(
-        _Strands(plan),
+        _Parts(make),
         batch_size=None,
         num_workers=processes,
         collate_fn=_as_it_is,
@@ -89,20 +120,25 @@ def _loader(
     )
 
 
-class _Strands(IterableDataset[StreamMessage]):
-    """A worker's strand; the loader asks worker 0 first, so that one has the strand in turn."""
+class _Parts(IterableDataset[Any]):
+    """A worker's part."""
 
-    def __init__(self, plan: StreamPlan) -> None:
+    def __init__(self, make: Callable[[int, int], Iterator[Any]]) -> None:
         super().__init__()
-        self._plan = plan
+        self._make = make
 
-    def __iter__(self) -> Iterator[StreamMessage]:
+    def __iter__(self) -> Iterator[Any]:
         info = get_worker_info()
-        worker = 0
-        if info is not None:
-            torch.set_num_threads(1)
-            worker = info.id
-        return strand_messages(self._plan, (worker + self._plan.first) % self._plan.strands)
+        if info is None:
+            return self._make(0, 1)
+        torch.set_num_threads(1)
+        return self._make(info.id, info.num_workers)
+
+
+def _strand_of(plan: StreamPlan, worker: int, workers: int) -> Iterator[StreamMessage]:
+    """A worker's strand; the loader asks worker 0 first, so that one has the strand in turn."""
+    del workers
+    return strand_messages(plan, (worker + plan.first) % plan.strands)
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:

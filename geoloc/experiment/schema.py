@@ -63,7 +63,9 @@ class DataSection(Section):
     """Where the samples are and how they are read.
 
     `train`, `validation` and the values of `tests` are a folder of shards, one tar, or a brace URL.
-    `tests` is a mapping from the name of a split to its shards.
+    `tests` is a mapping from the name of a split to its shards. `cached_views`: features that
+    `cache_features` keeps of each training image: of the image as it is, and of so many less one
+    varied by `augmentation`; each epoch shows one of them, drawn at random.
     """
 
     train: str
@@ -77,6 +79,7 @@ class DataSection(Section):
     max_lost_share: Share = 0.01
     augmentation: AugmentationSection = AugmentationSection()
     cache_features: bool = False
+    cached_views: Count = 1
     cache_folder: Path | None = None
 
 
@@ -258,10 +261,14 @@ class ExperimentConfig(Section):
                 "data.cache_features needs model.frozen_backbone=true: features of a backbone "
                 "that is being trained cannot be cached"
             )
-        if self.data.cache_features and self.data.augmentation != AugmentationSection():
+        varied = self.data.augmentation != AugmentationSection()
+        if self.data.cache_features and varied != (self.data.cached_views > 1):
             raise ValueError(
-                "data.cache_features holds one view of each image: leave data.augmentation out"
+                "data.cache_features varies images where data.cached_views is above 1 and "
+                "data.augmentation says how: set both or neither"
             )
+        if self.data.cached_views > 1 and not self.data.cache_features:
+            raise ValueError("data.cached_views needs data.cache_features=true")
         if self.training.loss == "sigmoid" and self.model.init_logit_bias is None:
             raise ValueError("training.loss=sigmoid needs model.init_logit_bias, -10 for example")
         if self.training.loss == "sigmoid" and self.training.direction == "symmetric":
