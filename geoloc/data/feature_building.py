@@ -16,7 +16,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from geoloc.artifacts import sha256_of, sync, write_json
-from geoloc.data.feature_files import FEATURES, META, SAMPLES, SCHEMA_VERSION, FeatureLayout
+from geoloc.data.feature_files import (
+    FEATURES,
+    META,
+    SAMPLES,
+    SCHEMA_VERSION,
+    FeatureLayout,
+    read_meta,
+)
 from geoloc.data.feature_parts import (
     PartNote,
     SampleColumns,
@@ -65,7 +72,7 @@ class FeatureBuilding:
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = cls.open(folder)
             same = dict(found.fingerprint) == dict(fingerprint)
-            if same and (found.is_complete or found.rows.is_made()):
+            if same and found.rows.is_made():
                 return found
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
@@ -95,11 +102,6 @@ class FeatureBuilding:
     def rows(self) -> FeatureRows:
         """The file of features."""
         return FeatureRows(self.folder / _ROWS, self.layout)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all is made, and only to be put into place."""
-        return (self.folder / META).is_file()
 
     def finished(self) -> dict[int, PartNote]:
         """What the parts of finished shards say, by number of the shard."""
@@ -160,19 +162,27 @@ class FeatureBuilding:
         }
         write_json(self.folder / META, meta)
 
-    def settle(self, target: Path) -> None:
-        """Rename the complete folder to its place, without what only the computation needed."""
-        if not (self.folder / FEATURES).exists():
-            (self.folder / _ROWS).rename(self.folder / FEATURES)
-        for path in self.folder.iterdir():
-            if path.name not in (META, FEATURES, SAMPLES, _BUILDING, _LOCK):
-                path.unlink()
-        sync(self.folder)
-        self.folder.rename(target)
-        # Only now, so that what a kill leaves is known as a beginning, or lies in its place.
-        for name in (_BUILDING, _LOCK):
-            (target / name).unlink(missing_ok=True)
-        sync(target.parent)
+
+def is_complete(folder: Path, fingerprint: Mapping[str, str]) -> bool:
+    """Whether the folder has all files of these features, and is only to be put into place."""
+    try:
+        return dict(read_meta(folder)["fingerprint"]) == dict(fingerprint)
+    except DataError:
+        return False
+
+
+def settle(folder: Path, target: Path) -> None:
+    """Rename a complete folder to its place, without what only the computation needed."""
+    if not (folder / FEATURES).exists():
+        (folder / _ROWS).rename(folder / FEATURES)
+    for path in folder.iterdir():
+        if path.name not in (META, FEATURES, SAMPLES, _LOCK):
+            path.unlink()
+    sync(folder)
+    folder.rename(target)
+    # Only now, so that no other run takes the folder for its own.
+    (target / _LOCK).unlink(missing_ok=True)
+    sync(target.parent)
 
 
 @contextmanager

@@ -110,8 +110,8 @@ class FeatureCache:
             at = view * len(self) + rows
         return GeoBatch(
             key=key,
-            latlon_deg=torch.from_numpy(self.latlon_deg[rows]),
-            # Torch widens half precision some ten times as fast as NumPy.
+            # `take` is faster than an index, and torch widens half precision faster than NumPy.
+            latlon_deg=torch.from_numpy(np.take(self.latlon_deg, rows, axis=0)),
             feature=torch.from_numpy(np.take(self._rows, at, axis=0)).float(),
             label=tuple(json.loads(text) for text in texts),
         )

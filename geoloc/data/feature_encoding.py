@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoloc.batch import GeoBatch
-from geoloc.data.feature_building import FeatureBuilding, only_process, total_account
+from geoloc.data.feature_building import (
+    FeatureBuilding,
+    is_complete,
+    only_process,
+    settle,
+    total_account,
+)
 from geoloc.data.feature_cache import FeatureCache
 from geoloc.data.feature_files import FeatureLayout
 from geoloc.data.feature_images import ShardImages, load_images
@@ -85,33 +91,23 @@ def cached_features(
         beside = folder.with_name(f".{folder.name}.building")
         alone = only_process(beside) if together.is_main else nullcontext()
         with alone, _room_needed(folder):
-            if not together.objects(folder.exists())[0]:
-                _compute(beside, source, encoder, together, progress)
-                _settle(beside, folder, source, together)
+            if not together.objects(folder.exists() or is_complete(beside, fingerprint))[0]:
+                _compute(beside, source, encoder, ranks=together, progress=progress)
+            with together.main_first():
+                if together.is_main and not folder.exists():
+                    settle(beside, folder)
     return FeatureCache.open(folder, fingerprint=fingerprint)
-
-
-def _settle(beside: Path, folder: Path, source: FeatureSource, ranks: Ranks) -> None:
-    """Make and rename the complete files in the main process, while the others wait."""
-    if ranks.is_main:
-        building = FeatureBuilding.open(beside)
-        if not building.is_complete:
-            account = building.account()
-            LossLog.close(account, "features")
-            account.raise_above(source.max_lost_share)
-            building.finish()
-        building.settle(folder)
-    ranks.wait()
 
 
 def _compute(
     beside: Path,
     source: FeatureSource,
     encoder: FeatureEncoder,
+    *,
     ranks: Ranks,
     progress: Progress | None,
 ) -> None:
-    """Compute what is not there yet, this process its part of the shards; all are done then."""
+    """Compute what is not there yet, this process its part of the shards; the main one finishes."""
 
     def layout() -> FeatureLayout:
         rows = room_for_samples(source.shards)
@@ -127,11 +123,16 @@ def _compute(
             building = FeatureBuilding.open(beside)
     finished = building.finished()
     left = [shard for shard in range(len(source.shards)) if shard not in finished]
-    left = ranks.objects([] if building.is_complete else left)[0]
+    left = ranks.objects(left)[0]
     if mine := left[ranks.rank :: ranks.size]:
         account = total_account(finished.values())
         _Shards(building, source, encoder, account, progress).encode(mine)
     ranks.wait()
+    if ranks.is_main:
+        account = building.account()
+        LossLog.close(account, "features")
+        account.raise_above(source.max_lost_share)
+        building.finish()
 
 
 @dataclass(slots=True)

@@ -43,8 +43,9 @@ def compute(folder: Path, shards: Any, **more: Any) -> FeatureCache:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a folder."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    """SHA-256 of every file of a folder, but for the lock that a kill at the very end leaves."""
+    files = [path for path in folder.iterdir() if path.name != ".lock"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def in_a_fork(work: Callable[[], object]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from geoloc.batch import GeoBatch
-from geoloc.data.feature_building import FeatureBuilding
+from geoloc.data.feature_building import FeatureBuilding, settle
 from geoloc.data.feature_cache import FeatureCache
 from geoloc.data.feature_files import FeatureLayout
 from geoloc.data.feature_parts import PartNote, SampleColumns
@@ -41,5 +41,5 @@ def write_cache(
     note = PartNote(ledger=LossLedger(valid=count), sha256=digests)
     building.finish_shard(0, samples, note)
     building.finish()
-    building.settle(folder)
+    settle(beside, folder)
     return FeatureCache.open(folder, fingerprint=fingerprint, verify=True)
