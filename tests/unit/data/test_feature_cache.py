@@ -16,6 +16,7 @@ from geoloc.data.feature_batches import FeatureBatches
 from geoloc.data.feature_cache import FeatureCache
 from geoloc.data.feature_views import drawn_views
 from geoloc.errors import DataError, MismatchError
+from geoloc.negatives import EpochExpectation, RefitSettings, SemivariogramSampler
 from tests.unit.data.written_caches import write_cache
 
 PRINT = {"backbone": "b1", "preset": "p1", "source": "s1"}
@@ -189,6 +190,22 @@ def test_views_are_those_of_splitmix64():
     state = np.uint64(1234567) + np.arange(1, 4, dtype=np.uint64) * np.uint64(feature_views._STEP)
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
     assert feature_views._mixed(state).tolist() == expected
+
+
+def test_composed_batches_show_drawn_views_too(tmp_path: Path):
+    cache = build_views(tmp_path / "c")
+
+    def embed(batch: GeoBatch) -> torch.Tensor:
+        raise AssertionError("before the warm-up is over nothing is fitted")
+
+    refit = RefitSettings(warmup_epochs=9)
+    data = SemivariogramSampler(cache, 4, embed, EpochExpectation(), refit=refit, seed=3)
+    for epoch in (0, 1):
+        for batch in data.epoch(epoch):
+            assert batch.feature is not None
+            rows = np.array([int(key[1:]) for key in batch.key])
+            views = batch.feature[:, 0].numpy().astype(int) - rows
+            assert np.array_equal(views, drawn_views(rows, seed=3, epoch=epoch, views=3))
 
 
 def test_batches_in_random_order_show_drawn_views_and_all_of_them_in_time(tmp_path: Path):
