@@ -3,12 +3,12 @@
 (a) Random rows per CPU second of batches of 512 in float32, one thread, each way in turn, the best
     of the rounds: geoloc's (with keys, places and the drawn view), what a plain npy memmap gives as
     it lies (float16) and widened, and safetensors where it is installed. All are asserted equal.
-(b) CPU seconds of an epoch of the heads of a small model of GeoCLIP's form on Earth tiles, from the
+(b) A computation (at 96 pixels) that is killed by SIGKILL after two shards, how many images are
+    encoded when it is run again, and whether its bytes are those of one that was not killed.
+(c) CPU seconds of an epoch of the heads of a small model of GeoCLIP's form on Earth tiles, from the
     cache and with the backbone in the loop, in turn. The backbone is EfficientNet-Lite0 at SIDE
     pixels (the smallest that geoloc ships: any larger one makes the ratio larger), batches of 256,
     no queue, no loader workers.
-(c) A computation (at 96 pixels) that is killed by SIGKILL after two shards, how many images are
-    encoded when it is run again, and whether its bytes are those of one that was not killed.
 
 Run: python benchmarks/feature_cache.py [SAMPLES] [TILES] [SIDE]
 """
@@ -169,7 +169,7 @@ def heads_only(shards: Path, root: Path, side: int, rounds: int = 1) -> None:
     start = time.process_time()
     cache = cached_features(root / "cache", source_of(shards, model), encoder_of(model))
     print(
-        f"(b) {len(cache):,} tiles at {side} pixels: computing the cache "
+        f"(c) {len(cache):,} tiles at {side} pixels: computing the cache "
         f"{time.process_time() - start:.1f} CPU-s",
         flush=True,
     )
@@ -217,7 +217,7 @@ def killed(shards: Path, root: Path, side: int = 96) -> None:
         encoded.clear()
         cache = cached_features(folder, source, replace(encoder, encode=counted))
         print(
-            f"(c) exit code {child.exitcode} with {parts} of {len(sizes)} shards finished; {what}: "
+            f"(b) exit code {child.exitcode} with {parts} of {len(sizes)} shards finished; {what}: "
             f"{sum(encoded)} of {len(cache)} images encoded ({sum(sizes[parts:])} are in the "
             f"others); same features: {np.array_equal(cache.features, straight.features)}"
         )
@@ -226,7 +226,7 @@ def killed(shards: Path, root: Path, side: int = 96) -> None:
 def main() -> None:
     samples, tiles, side = (
         int(given) if given else default
-        for given, default in zip([*sys.argv[1:], "", "", ""], (200_000, 512, 224), strict=False)
+        for given, default in zip([*sys.argv[1:], "", "", ""], (200_000, 384, 224), strict=False)
     )
     random_rows(samples)
     with tempfile.TemporaryDirectory() as folder:
@@ -235,8 +235,9 @@ def main() -> None:
             train=tiles, validation=4, test_easy=4, test_block=4, samples_per_shard=128
         )
         write_earth_tiles(root / "tiles", settings)
-        heads_only(root / "tiles/train", root, side)
+        # First the one that forks: the trainer starts threads.
         killed(root / "tiles/train", root)
+        heads_only(root / "tiles/train", root, side)
 
 
 if __name__ == "__main__":

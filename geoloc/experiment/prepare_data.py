@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -126,10 +127,13 @@ def features_of(
     if not folder.exists():
         count = images.shards.sample_count
         told = "" if count is None else f" of {count:,} images"
-        shown = "" if views == 1 else f" ({views} views of each)"
-        say(f"computing features{told}{shown} from {source}, once, into {folder}")
+        each = "" if views == 1 else f" ({views} views of each)"
+        say(f"computing features{told}{each} from {source}, once, into {folder}")
     root.mkdir(parents=True, exist_ok=True)
-    with progress_of("features", unit="image") as progress:
+    shown = (
+        progress_of("features", unit="image") if ranks is None or ranks.is_main else nullcontext()
+    )
+    with shown as progress:
         return cached_features(folder, images, encoder, ranks=ranks, progress=progress)
 
 
