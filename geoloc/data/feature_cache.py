@@ -58,7 +58,8 @@ class FeatureCache:
         # All views under one another, and no longer a memmap, whose indexing is slower.
         self._rows = np.asarray(features).reshape(-1, features.shape[2])
         self._samples = samples
-        self._keys: pa.Array = table.column("key").combine_chunks()
+        # Strings from the start: to make them anew costs a batch as much as half its features.
+        self._keys: NDArray[Any] = table.column("key").to_numpy()
         self._labels: Any = None
         self.fingerprint = dict(fingerprint)
         self.latlon_deg: Float[np.ndarray, "sample 2"] = np.stack(
@@ -100,16 +101,16 @@ class FeatureCache:
         Raises:
             IndexError: there is no such row.
         """
-        index = pa.array(rows)
-        # Arrow, which comes first, refuses rows that are none; those of another view would be.
-        key = tuple(self._keys.take(index).to_pylist())
-        texts = self._label_texts().take(index).to_pylist() if labels else []
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            # Looked at here: in the file there are rows of other views behind those of the first.
+            raise IndexError(f"there are rows 0 to {len(self) - 1}, not {rows.min()}, {rows.max()}")
+        texts = self._label_texts().take(pa.array(rows)).to_pylist() if labels else []
         at = rows
         if drawn is not None and self.views > 1:
             view = drawn_views(rows, seed=drawn[0], epoch=drawn[1], views=self.views)
             at = view * len(self) + rows
         return GeoBatch(
-            key=key,
+            key=tuple(self._keys[rows].tolist()),
             # `take` is faster than an index, and torch widens half precision faster than NumPy.
             latlon_deg=torch.from_numpy(np.take(self.latlon_deg, rows, axis=0)),
             feature=torch.from_numpy(np.take(self._rows, at, axis=0)).float(),
