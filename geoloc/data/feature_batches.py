@@ -15,12 +15,13 @@ from geoloc.errors import DataError, MismatchError
 class FeatureBatches:
     """Batches of a cache by random access: every sample once an epoch, the last batch may be short.
 
-    The order depends on (seed, epoch) alone.
+    The order depends on (seed, epoch) alone, and so does, where the cache has several views, the
+    view of a sample; in the order of the cache they come as they are seen at query time (view 0).
 
     Args:
         cache: where the samples are.
         batch_size: samples a batch.
-        seed: of the order.
+        seed: of the order and of the views.
         shuffle: False gives the order of the cache in every epoch.
         labels: whether batches carry labels.
         rank: number of this process.
@@ -80,7 +81,8 @@ class FeatureBatches:
         for first in range(start * together, len(order), together):
             rows = np.array_split(order[first : first + together], self._world)[self._rank]
             self._done += 1
-            yield self._cache.batch(rows, labels=self._labels)
+            drawn = (self._seed, epoch) if self._shuffle else None
+            yield self._cache.batch(rows, labels=self._labels, drawn=drawn)
 
     def state(self) -> dict[str, Any]:
         """The position after the batch given last."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,27 +13,32 @@ import torch
 from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from pyarrow import parquet
-from torch import Tensor
 
-from geoloc.artifacts import sha256_of, sync
 from geoloc.batch import GeoBatch
-from geoloc.data.feature_files import FEATURES, SAMPLES, FeatureWriter, read_meta
-from geoloc.errors import DataError, MismatchError
+from geoloc.data.feature_files import (
+    FEATURES,
+    SAMPLES,
+    check_files,
+    read_meta,
+    refuse_mismatch,
+)
+from geoloc.data.feature_views import drawn_views
+from geoloc.errors import DataError
 
 
 class FeatureCache:
-    """Features, places and labels of samples, by row; `open` and `build` make one.
+    """Features, places and labels of samples, by row; `cached_features` computes one.
 
     The features stay on disk (memory-mapped) and only the rows asked for are read.
 
     Args:
-        features: one row a sample.
+        features: of every view, one row a sample.
         samples: a parquet file with key, lat_deg, lon_deg and label (JSON) of each row; the labels
             are read when they are first asked for.
         fingerprint: what the features were computed from.
 
     Attributes:
-        fingerprint: what the features were computed from, by name (backbone, preset, source).
+        fingerprint: what the features were computed from, by name (backbone, shards, preset, ...).
         latlon_deg: places of all rows in degrees, float64.
     """
 
@@ -44,13 +49,17 @@ class FeatureCache:
         fingerprint: Mapping[str, str],
     ) -> None:
         table: Any = parquet.read_table(samples, columns=["key", "lat_deg", "lon_deg"])
-        if features.shape[0] != table.num_rows:
+        if features.ndim != 3 or features.shape[1] != table.num_rows:
             raise DataError(
-                f"{samples.parent} has {features.shape[0]} features, {table.num_rows} samples"
+                f"{samples.parent} has features of shape {features.shape} for {table.num_rows} "
+                "samples"
             )
         self._features = features
+        # All views under one another, and no longer a memmap, whose indexing is slower.
+        self._rows = np.asarray(features).reshape(-1, features.shape[2])
         self._samples = samples
-        self._keys: pa.Array = table.column("key").combine_chunks()
+        # Strings from the start: to make them anew costs a batch as much as half its features.
+        self._keys: NDArray[Any] = table.column("key").to_numpy()
         self._labels: Any = None
         self.fingerprint = dict(fingerprint)
         self.latlon_deg: Float[np.ndarray, "sample 2"] = np.stack(
@@ -58,31 +67,53 @@ class FeatureCache:
         )
 
     def __len__(self) -> int:
-        return int(self._features.shape[0])
+        return int(self._features.shape[1])
 
     @property
     def feature_dim(self) -> int:
         """Length of a feature."""
-        return int(self._features.shape[1])
+        return int(self._features.shape[2])
+
+    @property
+    def views(self) -> int:
+        """Views of each sample; view 0 is the image as it is seen at query time."""
+        return int(self._features.shape[0])
 
     @property
     def features(self) -> NDArray[Any]:
-        """All features as they lie on disk, one row a sample: memory-mapped, read-only."""
-        return self._features
+        """View 0 of all samples as it lies on disk, one row a sample: memory-mapped, read-only."""
+        return self._features[0]
 
-    def batch(self, rows: Int64[np.ndarray, " row"], *, labels: bool = True) -> GeoBatch:
+    def batch(
+        self,
+        rows: Int64[np.ndarray, " row"],
+        *,
+        labels: bool = True,
+        drawn: tuple[int, int] | None = None,
+    ) -> GeoBatch:
         """The samples of these rows, features in float32.
 
         Args:
             rows: which, in any order.
             labels: whether to read what the data set says of them; training has no need to.
+            drawn: seed and epoch by which a view of each sample is drawn; None gives view 0.
+
+        Raises:
+            IndexError: there is no such row.
         """
-        index = pa.array(rows)
-        texts = self._label_texts().take(index).to_pylist() if labels else []
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            # Looked at here: in the file there are rows of other views behind those of the first.
+            raise IndexError(f"there are rows 0 to {len(self) - 1}, not {rows.min()}, {rows.max()}")
+        texts = self._label_texts().take(pa.array(rows)).to_pylist() if labels else []
+        at = rows
+        if drawn is not None and self.views > 1:
+            view = drawn_views(rows, seed=drawn[0], epoch=drawn[1], views=self.views)
+            at = view * len(self) + rows
         return GeoBatch(
-            key=tuple(self._keys.take(index).to_pylist()),
-            latlon_deg=torch.from_numpy(self.latlon_deg[rows]),
-            feature=torch.from_numpy(self._features[rows].astype(np.float32)),
+            key=tuple(self._keys[rows].tolist()),
+            # `take` is faster than an index, and torch widens half precision faster than NumPy.
+            latlon_deg=torch.from_numpy(np.take(self.latlon_deg, rows, axis=0)),
+            feature=torch.from_numpy(np.take(self._rows, at, axis=0)).float(),
             label=tuple(json.loads(text) for text in texts),
         )
 
@@ -104,100 +135,11 @@ class FeatureCache:
             verify: also hash the features, which reads them all; the rest is always hashed.
 
         Raises:
-            DataError: there is no cache, or it is incomplete or damaged.
+            DataError: there is no cache, or it is incomplete, damaged or of another version.
             MismatchError: its features were computed from something else.
         """
         meta = read_meta(folder)
-        _refuse_mismatch(folder, meta["fingerprint"], fingerprint)
-        for name, entry in meta["files"].items():
-            path = folder / name
-            if not path.is_file() or path.stat().st_size != entry["bytes"]:
-                raise DataError(f"{path} is missing or cut short: delete {folder}, build it again")
-            if (verify or name != FEATURES) and sha256_of(path) != entry["sha256"]:
-                raise DataError(f"{path} is damaged (sha256): delete {folder}, build it again")
+        refuse_mismatch(folder, meta["fingerprint"], fingerprint)
+        check_files(folder, meta, verify=verify)
         features = np.load(folder / FEATURES, mmap_mode="r")
         return cls(features, folder / SAMPLES, meta["fingerprint"])
-
-    @classmethod
-    def build(
-        cls,
-        folder: Path,
-        batches: Iterable[GeoBatch],
-        encode: Callable[[Tensor], Tensor],
-        *,
-        fingerprint: Mapping[str, str],
-        dtype: Literal["float16", "float32"] = "float16",
-        progress: Callable[[int], None] | None = None,
-    ) -> FeatureCache:
-        """Encode every sample and put the cache into place, whole or not at all.
-
-        It is written beside and renamed at the end. What an interrupted build of the same features
-        wrote is kept: its batches must come again, in the same order, but are not encoded again.
-
-        Args:
-            folder: where the cache is to lie; must not exist yet.
-            batches: each sample once, with images.
-            encode: images to features, one row each.
-            fingerprint: what the features depend on, by name (backbone, preset, source).
-            dtype: of the features on disk.
-            progress: told how many samples are done, after each batch.
-
-        Raises:
-            DataError: a complete cache stands there, there is no sample, a key comes twice, or a
-                feature is not finite in `dtype`.
-        """
-        if folder.exists():
-            raise DataError(f"{folder} exists: open it, or delete it to build it again")
-        beside = folder.with_name(f".{folder.name}.building")
-        with FeatureWriter(beside, np.dtype(dtype), fingerprint) as writer:
-            for batch in batches:
-                if not writer.skip(batch):
-                    writer.add(batch, _encode(batch, encode))
-                if progress is not None:
-                    progress(writer.count)
-            writer.finish()
-        beside.rename(folder)
-        sync(folder.parent)
-        return cls.open(folder, fingerprint=fingerprint)
-
-    @classmethod
-    def open_or_build(
-        cls,
-        folder: Path,
-        batches: Callable[[], Iterable[GeoBatch]],
-        encode: Callable[[Tensor], Tensor],
-        *,
-        fingerprint: Mapping[str, str],
-        dtype: Literal["float16", "float32"] = "float16",
-        progress: Callable[[int], None] | None = None,
-    ) -> FeatureCache:
-        """`open` where there is a cache, else `build`; `batches` is called only to build.
-
-        Raises:
-            DataError: as `open` and `build`.
-            MismatchError: the cache was computed from something else.
-        """
-        if folder.exists():
-            return cls.open(folder, fingerprint=fingerprint)
-        return cls.build(
-            folder, batches(), encode, fingerprint=fingerprint, dtype=dtype, progress=progress
-        )
-
-
-def _encode(batch: GeoBatch, encode: Callable[[Tensor], Tensor]) -> Float[Tensor, "batch feature"]:
-    if batch.image is None:
-        raise DataError("features are computed from images, and a batch has none")
-    with torch.no_grad():
-        return encode(batch.image)
-
-
-def _refuse_mismatch(
-    folder: Path, found: Mapping[str, str], wanted: Mapping[str, str] | None
-) -> None:
-    if wanted is None or dict(found) == dict(wanted):
-        return
-    parts = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
-    raise MismatchError(
-        f"the features in {folder} were computed from another {', '.join(parts)}: delete the "
-        "folder to compute them again, or choose another one"
-    )

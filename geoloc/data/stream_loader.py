@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -42,11 +43,40 @@ def load_messages(
     Raises:
         DataError: a worker died or hangs.
     """
+    messages = from_workers(
+        partial(worker_messages, plan),
+        processes=processes,
+        timeout_s=timeout_s,
+        start_method=start_method,
+    )
+    for message in messages:
+        if message is not None:
+            yield message
+
+
+def from_workers(
+    make: Callable[[int, int], Iterator[_T]],
+    *,
+    processes: int,
+    timeout_s: float,
+    start_method: str | None,
+) -> Iterator[_T]:
+    """What worker processes make: one item of each in turn, those at their end passed over.
+
+    Args:
+        make: of a worker's number and how many there are, its items.
+        processes: 0 makes all in this process, as the only worker.
+        timeout_s: a worker that sends nothing for so long is taken for dead.
+        start_method: how processes start; None as the platform does.
+
+    Raises:
+        DataError: a worker died or hangs.
+    """
     if processes:
         make_ready()
     with warnings.catch_warnings():
         _be_quiet()
-        loader = _loader(plan, processes=processes, timeout_s=timeout_s, start_method=start_method)
+        loader = _loader(make, processes=processes, timeout_s=timeout_s, start_method=start_method)
     try:
         with warnings.catch_warnings(), _signals_held():
             _be_quiet()
@@ -80,10 +110,14 @@ def _be_quiet() -> None:
 
 
 def _loader(
-    plan: StreamPlan, *, processes: int, timeout_s: float, start_method: str | None
-) -> DataLoader[StreamMessage | None]:
+    make: Callable[[int, int], Iterator[_T]],
+    *,
+    processes: int,
+    timeout_s: float,
+    start_method: str | None,
+) -> DataLoader[_T]:
     return DataLoader(
-        _Strands(plan),
+        _Parts(make),
         batch_size=None,
         num_workers=processes,
         collate_fn=_as_it_is,
@@ -96,19 +130,19 @@ def _loader(
     )
 
 
-class _Strands(IterableDataset[StreamMessage | None]):
-    """A worker's strands; the loader asks worker 0 first, so that one has the strand in turn."""
+class _Parts(IterableDataset[Any]):
+    """A worker's part."""
 
-    def __init__(self, plan: StreamPlan) -> None:
+    def __init__(self, make: Callable[[int, int], Iterator[Any]]) -> None:
         super().__init__()
-        self._plan = plan
+        self._make = make
 
-    def __iter__(self) -> Iterator[StreamMessage | None]:
+    def __iter__(self) -> Iterator[Any]:
         info = get_worker_info()
         if info is None:
-            return worker_messages(self._plan, 0, 1)
+            return self._make(0, 1)
         torch.set_num_threads(1)
-        return worker_messages(self._plan, info.id, info.num_workers)
+        return self._make(info.id, info.num_workers)
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:

@@ -88,7 +88,8 @@ def _prepare(config: ExperimentConfig, *, say: Say) -> None:
         model = build_dual_encoder(config, say=say)
         sources = [config.data.train, config.data.validation, *config.data.tests.values()]
         for source in dict.fromkeys(each for each in sources if each is not None):
-            features_of(config, model, source, device=device, say=say)
+            views = config.data.cached_views if source == config.data.train else 1
+            features_of(config, model, source, device=device, say=say, views=views)
 
 
 def _jobs(config: ExperimentConfig) -> int:

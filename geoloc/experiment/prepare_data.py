@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 
-from geoloc.batch import GeoBatch
 from geoloc.data import list_shards
 from geoloc.data.earth_tile_settings import EarthTileSettings
 from geoloc.data.earth_tiles import earth_tiles_ready, write_earth_tiles
 from geoloc.data.feature_cache import FeatureCache
+from geoloc.data.feature_encoding import FeatureEncoder, cached_features
+from geoloc.data.feature_source import FeatureSource, folder_name
 from geoloc.data.shard_opener import ShardOpener
 from geoloc.data.shard_places import shard_places
+from geoloc.data.transforms import Augmentation
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.build import Say
-from geoloc.experiment.progress import counted, progress_of
+from geoloc.experiment.progress import progress_of
 from geoloc.experiment.schema import ExperimentConfig
-from geoloc.experiment.streams import plain_stream
+from geoloc.experiment.streams import shard_opener
 from geoloc.models import DualEncoder
+from geoloc.ranks import Ranks
 
 Progress = Callable[[int, int], None]
 
@@ -80,41 +84,76 @@ def _usable(folder: Path, settings: EarthTileSettings) -> bool:
 
 
 def features_of(
-    config: ExperimentConfig, model: DualEncoder, source: str, *, device: str, say: Say
+    config: ExperimentConfig,
+    model: DualEncoder,
+    source: str,
+    *,
+    device: str,
+    say: Say,
+    ranks: Ranks | None = None,
+    views: int = 1,
 ) -> FeatureCache:
     """The features of the frozen backbone over one split, computed once and kept.
 
+    What features depend on makes the name of their folder, so that those of other settings lie
+    beside them.
+
+    Args:
+        config: the experiment.
+        model: has the backbone.
+        source: shards.
+        device: where images are encoded.
+        say: told when there is something to compute.
+        ranks: the processes that compute together; all of them must call this.
+        views: of each image; 1 is the image as it is at query time, and all that others than the
+            training split have a use for.
+
     Raises:
-        DataError: the split is empty or damaged beyond what is allowed.
-        MismatchError: the folder holds features of another backbone, preset or split.
+        DataError: the split is empty or damaged beyond what is allowed, or the disk is full.
+        MismatchError: the folder holds features of something else.
     """
-    shards = list_shards(source)
-    fingerprint = {
-        "backbone": model.backbone_fingerprint(),
-        "shards": shards.fingerprint(),
-    }
+    opener = shard_opener(config.data)
+    images = FeatureSource(
+        shards=list_shards(source, policy=opener.policy),
+        preset=model.preset,
+        batch_size=config.evaluation.batch_size,
+        views=views,
+        augmentation=Augmentation(**config.data.augmentation.model_dump()),
+        seed=config.seed,
+        decoding=config.data.decoding,
+        workers=config.data.workers,
+        max_lost_share=config.data.max_lost_share,
+        timeout_s=config.data.worker_timeout_s,
+        opener=opener,
+    )
+    encoder = _encoder(model, device)
     root = config.data.cache_folder or Path("data") / "features"
-    name = f"{fingerprint['shards'][:12]}-{fingerprint['backbone'][:12]}"
-    folder = root / name
+    fingerprint = images.fingerprint(backbone=encoder.fingerprint, dtype=encoder.dtype)
+    folder = root / folder_name(fingerprint)
     if not folder.exists():
-        count = shards.sample_count
+        count = images.shards.sample_count
         told = "" if count is None else f" of {count:,} images"
-        say(f"computing features{told} from {source}, once, into {folder}")
+        each = "" if views == 1 else f" ({views} views of each)"
+        say(f"computing features{told}{each} from {source}, once, into {folder}")
     root.mkdir(parents=True, exist_ok=True)
+    shown = (
+        progress_of("features", unit="image") if ranks is None or ranks.is_main else nullcontext()
+    )
+    with shown as progress:
+        return cached_features(folder, images, encoder, ranks=ranks, progress=progress)
+
+
+def _encoder(model: DualEncoder, device: str) -> FeatureEncoder:
+    """The backbone of a model, which is moved to the device."""
     model.to(device).eval()
 
     def encode(images: torch.Tensor) -> torch.Tensor:
-        return model.backbone_features(images.to(device)).cpu()
+        return model.backbone_features(images.to(device, non_blocking=True))
 
-    def batches() -> Iterator[GeoBatch]:
-        stream = plain_stream(config, model.preset, source)
-        return counted(stream.epoch(0), what="features", total=stream.sample_count)
-
-    return FeatureCache.open_or_build(
-        folder,
-        batches,
-        encode,
-        fingerprint=fingerprint,
+    return FeatureEncoder(
+        encode=encode,
+        fingerprint=model.backbone_fingerprint(),
+        feature_dim=model.image_encoder.feature_dim,
     )
 
 

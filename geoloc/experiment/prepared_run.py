@@ -57,7 +57,8 @@ def prepare_run(
 ) -> PreparedRun:
     """Batches to train on, and what is measured after epochs.
 
-    Files that all processes need are made by the main one while the others wait.
+    Features are computed by all processes together; other files that all need are made by the
+    main one while the others wait.
 
     Raises:
         DataError: data are missing or damaged beyond what is allowed.
@@ -65,8 +66,7 @@ def prepare_run(
     """
     source = config.data.validation
     if config.data.cache_features:
-        with ranks.main_first():
-            return _prepared_from_cache(config, run, model, ranks, device=device, say=say)
+        return _prepared_from_cache(config, run, model, ranks, device=device, say=say)
     data: TrainingData
     # The order of samples is that of the run's beginning, with however many workers it goes on.
     strands = run.config().data.workers
@@ -104,7 +104,8 @@ def _prepared_from_cache(
     device: str,
     say: Say,
 ) -> PreparedRun:
-    cache = features_of(config, model, config.data.train, device=device, say=say)
+    source, views = config.data.train, config.data.cached_views
+    cache = features_of(config, model, source, device=device, say=say, ranks=ranks, views=views)
     kept = thin(cache.latlon_deg, limit=config.evaluation.gallery_places, seed=config.seed)
     if ranks.is_main:
         keep_training_places(run, kept, total=len(cache))
@@ -123,7 +124,9 @@ def _prepared_from_cache(
     )
     validation = None
     if config.data.validation is not None:
-        held_out = features_of(config, model, config.data.validation, device=device, say=say)
+        held_out = features_of(
+            config, model, config.data.validation, device=device, say=say, ranks=ranks
+        )
         size = config.evaluation.batch_size
         validation = _validation(
             config,

@@ -69,7 +69,9 @@ class DataSection(Section):
     `shard_cache`: folder in which remote shards are kept, null streams them; `shard_cache_gb`: its
     limit in 10⁹ bytes, null for none. `retries`: attempts in a row after a first that failed.
     `worker_timeout_s`: a loader worker that gives nothing for so long is taken for dead (a resumed
-    one first reads what was consumed).
+    one first reads what was consumed). `cached_views`: features that `cache_features` keeps of each
+    training image: of the image as it is, and of so many less one varied by `augmentation`; each
+    epoch shows one of them, drawn at random.
     """
 
     train: str
@@ -85,6 +87,7 @@ class DataSection(Section):
     augmentation: AugmentationSection = AugmentationSection()
     decoding: Literal["exact", "fast"] = "exact"
     cache_features: bool = False
+    cached_views: Count = 1
     cache_folder: Path | None = None
     shard_cache: Path | None = None
     shard_cache_gb: Positive | None = None
@@ -279,10 +282,14 @@ class ExperimentConfig(Section):
                 "data.cache_features needs model.frozen_backbone=true: features of a backbone "
                 "that is being trained cannot be cached"
             )
-        if self.data.cache_features and self.data.augmentation != AugmentationSection():
+        varied = self.data.augmentation != AugmentationSection()
+        if self.data.cache_features and varied != (self.data.cached_views > 1):
             raise ValueError(
-                "data.cache_features holds one view of each image: leave data.augmentation out"
+                "data.cache_features varies images where data.cached_views is above 1 and "
+                "data.augmentation says how: set both or neither"
             )
+        if self.data.cached_views > 1 and not self.data.cache_features:
+            raise ValueError("data.cached_views needs data.cache_features=true")
         if self.training.loss == "sigmoid" and self.model.init_logit_bias is None:
             raise ValueError("training.loss=sigmoid needs model.init_logit_bias, -10 for example")
         if self.training.loss == "sigmoid" and self.training.direction == "symmetric":

@@ -198,7 +198,8 @@ class SemivariogramSampler:
         for first in range(start * together, len(self._order), together):
             rows = self._order[first : first + together]
             self._done += 1
-            yield self.store.batch(np.array_split(rows, self.world)[self.rank], labels=False)
+            mine = np.array_split(rows, self.world)[self.rank]
+            yield self.store.batch(mine, labels=False, drawn=(self.seed, self._epoch))
 
     def state(self) -> dict[str, Any]:
         """The position after the batch given last."""

@@ -27,8 +27,21 @@ class SampleStore(Protocol):
         """How many there are."""
         ...
 
-    def batch(self, rows: Int64[np.ndarray, " row"], *, labels: bool = True) -> GeoBatch:
-        """The samples of these rows."""
+    def batch(
+        self,
+        rows: Int64[np.ndarray, " row"],
+        *,
+        labels: bool = True,
+        drawn: tuple[int, int] | None = None,
+    ) -> GeoBatch:
+        """The samples of these rows.
+
+        Args:
+            rows: which, in any order.
+            labels: whether to read what the data set says of them.
+            drawn: seed and epoch by which a view of each is drawn, where there are several; None
+                gives them as they are seen at query time.
+        """
         ...
 
 

@@ -19,7 +19,6 @@ from PIL import Image
 
 from geoloc.batch import GeoBatch
 from geoloc.cli import main
-from geoloc.data.feature_cache import FeatureCache
 from geoloc.errors import ConfigError
 from geoloc.experiment import variogram_run, variogram_source
 from geoloc.experiment.variogram_compare import difference_of
@@ -33,6 +32,7 @@ from geoloc.geostatistics.simulation import gaussian_field
 from geoloc.geostatistics.variogram_fit import VariogramFit
 from geoloc.retrieval import Embedded
 from geoloc.viz.variogram_words import number
+from tests.unit.data.written_caches import write_cache
 
 SCALE_KM = 900.0
 COUNT = 500
@@ -77,7 +77,7 @@ def folder(tmp_path_factory: Any, places: np.ndarray, features: np.ndarray) -> P
         latlon_deg=torch.from_numpy(places),
         image=torch.zeros(COUNT, 3, 1, 1),
     )
-    FeatureCache.build(
+    write_cache(
         root / "cache", [batch], lambda _: torch.from_numpy(features), fingerprint={"backbone": "b"}
     )
     np.savez(root / "arrays.npz", latlon_deg=places, values=features, first=features[:, 0])

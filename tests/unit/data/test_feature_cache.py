@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from geoloc.batch import GeoBatch
-from geoloc.data import sample_parts
 from geoloc.data.feature_batches import FeatureBatches
 from geoloc.data.feature_cache import FeatureCache
+from geoloc.data.feature_views import drawn_views
 from geoloc.errors import DataError, MismatchError
+from geoloc.negatives import EpochExpectation, RefitSettings, SemivariogramSampler
+from tests.unit.data.written_caches import write_cache
 
 PRINT = {"backbone": "b1", "preset": "p1", "source": "s1"}
 
@@ -36,16 +38,20 @@ def encode(image: torch.Tensor) -> torch.Tensor:
     return torch.stack([value, value / 3, -value], dim=1)
 
 
-def build(folder: Path, count: int = 10, **more: object) -> FeatureCache:
-    return FeatureCache.build(folder, images(count), encode, fingerprint=PRINT, **more)  # type: ignore[arg-type]
+def build(folder: Path, count: int = 10, **more: str) -> FeatureCache:
+    return write_cache(folder, images(count), encode, fingerprint=PRINT, **more)
+
+
+def build_views(folder: Path, count: int = 10) -> FeatureCache:
+    """Of three views, of which view v has v added to it."""
+    views = [lambda image, v=v: encode(image) + v for v in range(3)]
+    return write_cache(folder, images(count), *views, fingerprint=PRINT)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_rows_hold_the_features_places_and_labels_of_their_keys(tmp_path: Path, dtype: str):
-    done: list[int] = []
-    build(tmp_path / "c", dtype=dtype, progress=done.append)
+    build(tmp_path / "c", dtype=dtype)
     cache = FeatureCache.open(tmp_path / "c", fingerprint=PRINT, verify=True)
-    assert done == [4, 8, 10]
     assert (len(cache), cache.feature_dim) == (10, 3)
     batch = cache.batch(np.array([7, 0, 9]))
     assert batch.key == ("k007", "k000", "k009")
@@ -64,8 +70,9 @@ def test_the_features_are_a_plain_npy_file_of_the_wanted_dtype(tmp_path: Path):
     build(tmp_path / "c")
     features = np.load(tmp_path / "c" / "features.npy", mmap_mode="r")
     assert features.dtype == np.float16
-    assert features.shape == (10, 3)
-    assert features[5, 0] == 5.0
+    assert features.shape == (1, 10, 3)
+    assert features[0, 5, 0] == 5.0
+    assert np.array_equal(FeatureCache.open(tmp_path / "c").features, features[0])
 
 
 def test_a_cache_of_something_else_is_refused_and_the_part_named(tmp_path: Path):
@@ -75,149 +82,8 @@ def test_a_cache_of_something_else_is_refused_and_the_part_named(tmp_path: Path)
     assert FeatureCache.open(tmp_path / "c").fingerprint == PRINT
 
 
-def test_an_interrupted_build_is_no_cache_and_is_done_again(tmp_path: Path):
-    def dying() -> Iterator[GeoBatch]:
-        yield from images(8)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        FeatureCache.build(tmp_path / "c", dying(), encode, fingerprint=PRINT)
-    with pytest.raises(DataError, match="no complete"):
-        FeatureCache.open(tmp_path / "c")
-    calls: list[int] = []
-
-    def again() -> Iterator[GeoBatch]:
-        calls.append(1)
-        return images(10)
-
-    for _ in range(2):
-        cache = FeatureCache.open_or_build(tmp_path / "c", again, encode, fingerprint=PRINT)
-        assert len(cache) == 10
-    assert calls == [1]
-    assert [path.name for path in tmp_path.iterdir()] == ["c"]
-    with pytest.raises(MismatchError):
-        FeatureCache.open_or_build(
-            tmp_path / "c", again, encode, fingerprint=PRINT | {"source": "s2"}
-        )
-
-
-def interrupted(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, *, batches: int, **more: object
-) -> None:
-    """Leave what a build leaves that is killed after so many batches of 4."""
-    monkeypatch.setattr(sample_parts, "ROWS_A_PART", 8)
-
-    def dying() -> Iterator[GeoBatch]:
-        for number, batch in enumerate(images(40)):
-            if number == batches:
-                raise KeyboardInterrupt
-            yield batch
-
-    with pytest.raises(KeyboardInterrupt):
-        FeatureCache.build(folder, dying(), encode, fingerprint=PRINT, **more)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("batches", "size", "count", "encoded"),
-    [
-        (5, 4, 24, 2),  # 16 of 20 samples are on disk: their 4 batches are not encoded again
-        (1, 4, 24, 6),  # nothing is on disk yet
-        (5, 5, 24, 2),  # batches of another size: the one across the end of the 16 is done again
-        (9, 3, 10, 0),  # the stream ends earlier, and all that it gives is on disk
-    ],
-)
-def test_a_killed_build_goes_on_with_what_is_on_disk(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    batches: int,
-    size: int,
-    count: int,
-    encoded: int,
-):
-    interrupted(tmp_path / "c", monkeypatch, batches=batches)
-    calls: list[int] = []
-    done: list[int] = []
-
-    def counting(image: torch.Tensor) -> torch.Tensor:
-        calls.append(len(image))
-        return encode(image)
-
-    FeatureCache.build(
-        tmp_path / "c",
-        images(count, size=size),
-        counting,
-        fingerprint=PRINT,
-        progress=done.append,
-    )
-    assert len(calls) == encoded
-    assert done[-1] == count
-    FeatureCache.build(tmp_path / "whole", images(count), encode, fingerprint=PRINT)
-    both = [FeatureCache.open(tmp_path / name, verify=True) for name in ("c", "whole")]
-    ours, theirs = (cache.batch(np.arange(count)) for cache in both)
-    assert (ours.key, ours.label) == (theirs.key, theirs.label)
-    assert ours.feature is not None
-    assert theirs.feature is not None
-    assert torch.equal(ours.feature, theirs.feature)
-    assert torch.equal(ours.latlon_deg, theirs.latlon_deg)
-    names = {path.name for path in (tmp_path / "c").iterdir()}
-    assert names == {"features.npy", "samples.parquet", "meta.json"}
-
-
-def test_an_order_that_changed_drops_only_what_no_longer_fits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    interrupted(tmp_path / "c", monkeypatch, batches=6)
-    first, *rest = images(24)
-    order = [first, *rest[::-1]]
-    cache = FeatureCache.build(tmp_path / "c", order, encode, fingerprint=PRINT)
-    batch = cache.batch(np.arange(24))
-    assert batch.key == tuple(key for each in order for key in each.key)
-    assert batch.feature is not None
-    assert batch.feature[:, 0].tolist() == [float(key[1:]) for key in batch.key]
-    assert [label["n"] for label in batch.label] == [int(key[1:]) for key in batch.key]
-
-
-@pytest.mark.parametrize("change", ["fingerprint", "dtype", "features", "part"])
-def test_the_beginning_of_another_build_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
-):
-    interrupted(tmp_path / "c", monkeypatch, batches=6)
-    beside = tmp_path / ".c.building"
-    more = {"fingerprint": PRINT, "dtype": "float16"}
-    if change == "fingerprint":
-        more["fingerprint"] = PRINT | {"backbone": "b2"}
-    elif change == "dtype":
-        more["dtype"] = "float32"
-    elif change == "features":
-        (beside / "features.npy").write_bytes((beside / "features.npy").read_bytes()[:150])
-    else:
-        (beside / "part-00000.parquet").write_bytes(b"torn")
-    calls: list[int] = []
-
-    def counting(image: torch.Tensor) -> torch.Tensor:
-        calls.append(1)
-        return encode(image)
-
-    cache = FeatureCache.build(tmp_path / "c", images(24), counting, **more)  # type: ignore[arg-type]
-    assert len(calls) == 6
-    assert cache.batch(np.arange(24)).key[-1] == "k023"
-
-
-def test_a_key_that_an_interrupted_build_had_may_not_come_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    interrupted(tmp_path / "c", monkeypatch, batches=4)
-    twice = [*images(16), *images(4, first=3)]
-    with pytest.raises(DataError, match="k003 comes twice"):
-        FeatureCache.build(tmp_path / "c", twice, encode, fingerprint=PRINT)
-
-
-def test_samples_lie_in_groups_and_labels_are_read_when_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(sample_parts, "ROWS_A_PART", 4)
+def test_labels_are_read_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     build(tmp_path / "c")
-    assert parquet.ParquetFile(tmp_path / "c/samples.parquet").num_row_groups == 3
     read: list[list[str]] = []
     table = parquet.read_table
 
@@ -234,17 +100,11 @@ def test_samples_lie_in_groups_and_labels_are_read_when_asked_for(
     assert read[1:] == [["label"]]
 
 
-def test_an_existing_cache_is_never_overwritten(tmp_path: Path):
-    build(tmp_path / "c")
-    with pytest.raises(DataError, match="exists"):
-        build(tmp_path / "c")
-
-
 @pytest.mark.parametrize("name", ["features.npy", "samples.parquet", "meta.json"])
 def test_a_missing_or_cut_file_is_seen(tmp_path: Path, name: str):
     build(tmp_path / "c")
     path = tmp_path / "c" / name
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(DataError):
         FeatureCache.open(tmp_path / "c")
     path.unlink()
@@ -271,26 +131,98 @@ def test_an_incomplete_description_is_refused(tmp_path: Path):
         FeatureCache.open(tmp_path / "c")
 
 
-def test_bad_input_is_refused_by_name(tmp_path: Path):
-    def twice() -> Iterator[GeoBatch]:
-        yield from images(4)
-        yield from images(4, first=3)
+def test_a_cache_of_an_older_version_is_refused_in_words(tmp_path: Path):
+    build(tmp_path / "c")
+    meta = json.loads((tmp_path / "c" / "meta.json").read_text())
+    (tmp_path / "c" / "meta.json").write_text(json.dumps(meta | {"schema_version": 1}))
+    with pytest.raises(DataError, match="another version of geoloc"):
+        FeatureCache.open(tmp_path / "c")
 
-    with pytest.raises(DataError, match="k003 comes twice"):
-        FeatureCache.build(tmp_path / "a", twice(), encode, fingerprint=PRINT)
-    with pytest.raises(DataError, match="no sample"):
-        FeatureCache.build(tmp_path / "b", [], encode, fingerprint=PRINT)
-    with pytest.raises(DataError, match="k001 is not finite in float16"):
-        FeatureCache.build(
-            tmp_path / "c", images(4), lambda x: encode(x * 70_000), fingerprint=PRINT
-        )
-    with pytest.raises(DataError, match="none"):
-        FeatureCache.build(
-            tmp_path / "d",
-            [GeoBatch(key=("a",), latlon_deg=torch.zeros(1, 2), feature=torch.zeros(1, 2))],
-            encode,
-            fingerprint=PRINT,
-        )
+
+def test_rows_that_are_none_are_refused_even_where_another_view_has_them(tmp_path: Path):
+    cache = build_views(tmp_path / "c")
+    for row in (10, -1):
+        with pytest.raises(IndexError):
+            cache.batch(np.array([0, row]))
+
+
+def test_view_0_unless_one_is_drawn_and_then_the_one_that_is_drawn(tmp_path: Path):
+    cache = build_views(tmp_path / "c")
+    assert (len(cache), cache.views, cache.feature_dim) == (10, 3, 3)
+    rows = np.array([4, 9, 0, 4, 7])
+    plain = cache.batch(rows).feature
+    drawn = cache.batch(rows, drawn=(5, 2)).feature
+    assert plain is not None
+    assert drawn is not None
+    assert plain[:, 0].tolist() == rows.tolist()
+    views = drawn_views(rows, seed=5, epoch=2, views=3)
+    assert drawn[:, 0].tolist() == (rows + views).tolist()
+    assert np.array_equal(cache.features[:, 0], np.arange(10))
+
+
+@given(
+    seed=st.integers(-(2**63), 2**64),
+    epoch=st.integers(0, 10**6),
+    views=st.integers(1, 9),
+    first=st.integers(0, 2**40),
+)
+def test_views_are_even_and_of_no_order(seed: int, epoch: int, views: int, first: int):
+    rows = np.arange(first, first + 4000)
+    drawn = drawn_views(rows, seed=seed, epoch=epoch, views=views)
+    expected = 4000 / views
+    counts = np.bincount(drawn, minlength=views)
+    assert len(counts) == views
+    assert np.abs(counts - expected).max() <= 6 * np.sqrt(expected)
+    # A row's view depends on nothing but itself, seed and epoch.
+    some = rows[::-7]
+    assert np.array_equal(drawn_views(some, seed=seed, epoch=epoch, views=views), drawn[::-7])
+    if views > 1:
+        for other in ((seed + 1, epoch), (seed, epoch + 1)):
+            again = drawn_views(rows, seed=other[0], epoch=other[1], views=views)
+            assert abs((again == drawn).mean() - 1 / views) < 6 * np.sqrt(0.25 / 4000)
+        assert abs((drawn[1:] == drawn[:-1]).mean() - 1 / views) < 6 * np.sqrt(0.25 / 4000)
+
+
+def test_views_are_those_of_splitmix64():
+    """Against its published stream: seed 1234567, first outputs (rosettacode.org, SplitMix64)."""
+    from geoloc.data import feature_views
+
+    state = np.uint64(1234567) + np.arange(1, 4, dtype=np.uint64) * np.uint64(feature_views._STEP)
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert feature_views._mixed(state).tolist() == expected
+
+
+def test_composed_batches_show_drawn_views_too(tmp_path: Path):
+    cache = build_views(tmp_path / "c")
+
+    def embed(batch: GeoBatch) -> torch.Tensor:
+        raise AssertionError("before the warm-up is over nothing is fitted")
+
+    refit = RefitSettings(warmup_epochs=9)
+    data = SemivariogramSampler(cache, 4, embed, EpochExpectation(), refit=refit, seed=3)
+    for epoch in (0, 1):
+        for batch in data.epoch(epoch):
+            assert batch.feature is not None
+            rows = np.array([int(key[1:]) for key in batch.key])
+            views = batch.feature[:, 0].numpy().astype(int) - rows
+            assert np.array_equal(views, drawn_views(rows, seed=3, epoch=epoch, views=3))
+
+
+def test_batches_in_random_order_show_drawn_views_and_all_of_them_in_time(tmp_path: Path):
+    cache = build_views(tmp_path / "c")
+    data = FeatureBatches(cache, 4, seed=3)
+    seen = set[tuple[int, int]]()
+    for epoch in range(20):
+        for batch in data.epoch(epoch):
+            assert batch.feature is not None
+            rows = np.array([int(key[1:]) for key in batch.key])
+            views = batch.feature[:, 0].numpy().astype(int) - rows
+            assert np.array_equal(views, drawn_views(rows, seed=3, epoch=epoch, views=3))
+            seen |= set(zip(rows.tolist(), views.tolist(), strict=True))
+    assert len(seen) == 30
+    for batch in FeatureBatches(cache, 4, shuffle=False).epoch(7):
+        assert batch.feature is not None
+        assert batch.feature[:, 0].tolist() == [float(key[1:]) for key in batch.key]
 
 
 @given(size=st.integers(1, 13), epoch=st.integers(0, 5), seed=st.integers(0, 3))

@@ -90,8 +90,13 @@ def test_contradictions_are_refused(write):
     with pytest.raises(ConfigError, match="frozen_backbone"):
         load_config(write(MINIMAL), words)
     words = ["data.cache_features=true", "data.augmentation.flip_probability=0.5"]
-    with pytest.raises(ConfigError, match="one view"):
+    with pytest.raises(ConfigError, match="cached_views is above 1"):
         load_config(write(MINIMAL), words)
+    varied = load_config(write(MINIMAL), [*words, "data.cached_views=3"])
+    assert varied.data.cached_views == 3
+    for words in (["data.cache_features=true", "data.cached_views=3"], ["data.cached_views=3"]):
+        with pytest.raises(ConfigError, match="cached_views"):
+            load_config(write(MINIMAL), words)
 
 
 def test_hash_ignores_where_and_sees_what(write):

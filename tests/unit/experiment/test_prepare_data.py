@@ -59,6 +59,39 @@ def test_data_of_the_same_names_and_numbers_have_features_of_their_own(tmp_path)
     assert not torch.allclose(found["dark"], found["light"], atol=0.01)
 
 
+def test_features_of_other_settings_lie_beside_one_another(shards, tmp_path):
+    folder, places = shards
+    words = [
+        f"data.cache_folder={tmp_path}/features",
+        f"data.train={folder}",
+        "data.workers=0",
+        "data.cached_views=3",
+        "data.augmentation.min_crop_scale=0.5",
+        "data.cache_features=true",
+        "model.frozen_backbone=true",
+    ]
+    config = load_config("configs/smoke/earth_tiles.yaml", words)
+    model = build_dual_encoder(config, say=print)
+    said = []
+
+    def features(seed=0, views=1):
+        changed = config.model_copy(update={"seed": seed})
+        source = config.data.train
+        return features_of(changed, model, source, device="cpu", say=said.append, views=views)
+
+    plain, varied, other = features(), features(views=3), features(seed=1, views=3)
+    assert (plain.views, varied.views, other.views) == (1, 3, 3)
+    assert np.array_equal(varied.latlon_deg, places)
+    rows = np.arange(40)
+    for cache in (varied, other):
+        assert torch.equal(cache.batch(rows).feature, plain.batch(rows).feature)
+    assert "(3 views of each)" in said[1]
+    assert len(list((tmp_path / "features").iterdir())) == len(said) == 3
+    # One view depends on no seed: it is found again.
+    features(seed=1)
+    assert len(said) == 3
+
+
 def test_thinning_keeps_order_and_depends_on_the_seed(shards):
     _, places = shards
     few = thin(places, limit=10, seed=0)

@@ -24,7 +24,7 @@ class Store:
     def __len__(self) -> int:
         return len(self.latlon_deg)
 
-    def batch(self, rows, *, labels=True):
+    def batch(self, rows, *, labels=True, drawn=None):
         del labels
         return GeoBatch(
             key=tuple(f"s{row}" for row in rows),

@@ -15,9 +15,9 @@ import torch
 from training_worlds import ImageStream, StopAt, assert_same_checkpoints, make_trainer
 
 from geoloc.data.feature_batches import FeatureBatches
-from geoloc.data.feature_cache import FeatureCache
 from geoloc.errors import CheckpointError
 from geoloc.training import OptimizerSettings, find_latest
+from tests.unit.data.written_caches import write_cache
 
 
 def end(folder: Path) -> Path:
@@ -115,7 +115,7 @@ def test_resume_repeats_no_sample_and_leaves_none_out(tmp_path: Path):
 
 def test_resume_is_exact_from_a_feature_cache(tmp_path: Path):
     stream = ImageStream(batches=4)
-    cache = FeatureCache.build(
+    cache = write_cache(
         tmp_path / "cache",
         stream.epoch(0),
         lambda image: image.flatten(1)[:, :6],

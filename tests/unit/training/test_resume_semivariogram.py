@@ -42,7 +42,7 @@ class FeatureStore:
     def __len__(self) -> int:
         return len(self.latlon_deg)
 
-    def batch(self, rows, *, labels=True):
+    def batch(self, rows, *, labels=True, drawn=None):
         del labels
         return GeoBatch(
             key=tuple(str(row) for row in rows),
