@@ -95,7 +95,7 @@ def pair_logits(
 ) -> Float[Tensor, "query candidate"]:
     """Scaled cosines, float32 at least also under autocast: bf16 logits near 100 are 0.5 apart."""
     with torch.autocast(image.device.type, enabled=False):
-        logits = wide(scale) * (wide(image) @ wide(place).T)
+        logits = (wide(scale) * wide(image)) @ wide(place).T
         return logits if bias is None else logits + wide(bias)
 
 

@@ -194,14 +194,10 @@ class PairTally:
         """Count one tile."""
         own = self._own[rows]
         found = own.gather(1, logits.argmax(dim=1, keepdim=True))
-        counted = (
-            found,
-            flags.negative,
-            flags.negative & (flags.weight > 1),
-            ~flags.negative & ~own,
-            flags.weight * flags.negative,
-        )
-        sums = torch.stack([each.sum().float() for each in counted])
+        hard = flags.negative & (flags.weight > 1)
+        masks = (found, flags.negative, hard, ~(flags.negative | own))
+        counts = [mask.count_nonzero().float() for mask in masks]
+        sums = torch.stack([*counts, torch.where(flags.negative, flags.weight, 0.0).sum()])
         self._sums = sums if self._sums is None else self._sums + sums
 
     def values(self, scale: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
