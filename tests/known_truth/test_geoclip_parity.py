@@ -92,6 +92,10 @@ def test_exported_files_load_in_the_package_and_give_the_same(
     released_encoder, our_encoder, places, tmp_path
 ):
     original = read_tensors(released_folder() / "weights" / LOCATION_FILE)
+    tiny = torch.finfo(torch.float32).tiny
+    denormal = sum(int(((w != 0) & (w.abs() < tiny)).sum()) for w in original.values())
+    assert denormal > 10_000, "what a CPU is slow on is in the release, and nothing else changes"
+    original = {key: torch.where(w.abs() < tiny, 0.0, w) for key, w in original.items()}
     for name in ("exported.pth", "exported.safetensors"):
         export_location_encoder(our_encoder, tmp_path / name)
         state = read_tensors(tmp_path / name)
