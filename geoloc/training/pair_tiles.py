@@ -111,8 +111,12 @@ class _Task:
 
 @dataclass(slots=True)
 class _Tile:
-    """What one tile gives: the summed loss of its queries, how many count, terms of the places."""
+    """What one tile gives: the summed loss of its queries, how many count, terms of the places.
 
+    `image` is its part of the images, a leaf: a gradient of all images would be mostly zeros.
+    """
+
+    image: Tensor
     loss: Float[Tensor, ""]
     scored: Float[Tensor, ""]
     places: PairTerms | None
@@ -154,13 +158,14 @@ def _value_and_gradients(inputs: list[Tensor], task: _Task) -> tuple[Tensor, lis
         asked = PairTerms(asked.log_sums / 2, asked.sums / 2)
     again = iter(first) if keep else _tiles(inputs, tiles, task)
     gradients = [torch.zeros_like(each) for each in inputs]
-    for tile in again:
+    for rows, tile in zip(tiles, again, strict=True):
         with torch.enable_grad():
             target = tile.loss * weight
             if merged is not None and asked is not None and tile.places is not None:
                 target = target + _share_of(tile.places, merged, asked)
-        found = _gradients(target, inputs)
-        for gradient, part in zip(gradients, found, strict=True):
+        mine, *found = _gradients(target, [tile.image, *inputs[1:]])
+        gradients[0][rows] = mine
+        for gradient, part in zip(gradients[1:], found, strict=True):
             gradient += part
     return value, [gradient * ranks.size for gradient in gradients]
 
@@ -176,7 +181,8 @@ def _tile(inputs: list[Tensor], rows: slice, task: _Task, watch: Watch | None = 
     loss = task.tiling.loss
     with torch.no_grad():
         flags = task.judge(rows)
-    logits = pair_logits(image[rows], *others)
+    mine = image[rows].detach().requires_grad_()
+    logits = pair_logits(mine, *others)
     if watch is not None:
         watch(rows, logits.detach(), flags)
     each, scored = loss.per_query(loss.terms(logits, flags))
@@ -184,7 +190,7 @@ def _tile(inputs: list[Tensor], rows: slice, task: _Task, watch: Watch | None = 
     if task.tiling.both_ways:
         count = task.batch_places
         places = loss.terms(logits[:, :count].T, transposed(flags, count))
-    return _Tile(each.sum(), scored.sum().to(each.dtype), places)
+    return _Tile(mine, each.sum(), scored.sum().to(each.dtype), places)
 
 
 def _merged(parts: list[PairTerms], ranks: Ranks) -> PairTerms:

@@ -127,7 +127,7 @@ def contrastive_step(
         evidence = observe(
             batch.latlon_deg[rows],
             candidates.latlon_deg,
-            candidates.own[rows],
+            candidates.own(rows),
             query_feature=None if seen.feature is None else seen.feature[rows],
             candidate_feature=candidates.feature,
             expectation=None if expectation is None else expectation.current,
@@ -186,13 +186,13 @@ class PairTally:
     """
 
     def __init__(self, candidates: Candidates) -> None:
-        self._own = candidates.own
+        self._candidates = candidates
         self._sums: Float[Tensor, " count"] | None = None
 
     @torch.no_grad()
     def add(self, rows: slice, logits: Float[Tensor, "query candidate"], flags: PairFlags) -> None:
         """Count one tile."""
-        own = self._own[rows]
+        own = self._candidates.own(rows)
         found = own.gather(1, logits.argmax(dim=1, keepdim=True))
         hard = flags.negative & (flags.weight > 1)
         masks = (found, flags.negative, hard, ~(flags.negative | own))
@@ -204,7 +204,8 @@ class PairTally:
         """The scalars by name."""
         assert self._sums is not None, "a batch has a tile"
         found, negative, hard, false, weight = self._sums
-        queries, pairs = max(self._own.shape[0], 1), max(self._own.numel(), 1)
+        queries = max(len(self._candidates.own_column), 1)
+        pairs = max(queries * len(self._candidates.latlon_deg), 1)
         return {
             "top1_of_candidates": found / queries,
             "logit_scale": scale.detach().float(),
