@@ -144,19 +144,28 @@ def _value_and_gradients(inputs: list[Tensor], task: _Task) -> tuple[Tensor, lis
     tiles = tiling.tiles(len(image), len(place))
     # A single tile is kept with its graph; several are computed anew for their gradient.
     keep = len(tiles) == 1
-    with torch.set_grad_enabled(keep):
-        first = [_tile(inputs, rows, task, watch=task.watch) for rows in tiles]
-    sums = torch.stack([torch.stack([each.loss, each.scored]) for each in first]).detach().sum(0)
+    kept: list[_Tile] = []
+    places: PairTerms | None = None
+    # Added up in place: what a tile leaves behind would lie in the way of the next one's memory.
+    sums = image.new_zeros(2)
+    for rows in tiles:
+        with torch.set_grad_enabled(keep):
+            tile = _tile(inputs, rows, task, watch=task.watch)
+        sums += torch.stack([tile.loss, tile.scored]).detach()
+        if tile.places is not None:
+            places = tile.places if places is None else places.merged(tile.places)
+        if keep:
+            kept.append(tile)
     loss, scored = ranks.total(sums)
     weight = 1.0 / scored.clamp(min=1)
     value = loss * weight
     merged, asked = None, None
-    if tiling.both_ways:
-        merged = _merged([each.places for each in first if each.places is not None], ranks)
+    if places is not None:
+        merged = _merged(places, ranks)
         back, asked = _places_loss(merged, tiling.loss)
         value, weight = (value + back) / 2, weight / 2
         asked = PairTerms(asked.log_sums / 2, asked.sums / 2)
-    again = iter(first) if keep else _tiles(inputs, tiles, task)
+    again = iter(kept) if keep else _tiles(inputs, tiles, task)
     gradients = [torch.zeros_like(each) for each in inputs]
     for rows, tile in zip(tiles, again, strict=True):
         with torch.enable_grad():
@@ -193,11 +202,8 @@ def _tile(inputs: list[Tensor], rows: slice, task: _Task, watch: Watch | None = 
     return _Tile(mine, each.sum(), scored.sum().to(each.dtype), places)
 
 
-def _merged(parts: list[PairTerms], ranks: Ranks) -> PairTerms:
-    """The terms of the places over all tiles and processes, without gradient."""
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole.merged(part)
+def _merged(whole: PairTerms, ranks: Ranks) -> PairTerms:
+    """The terms of the places over all processes, without gradient."""
     log_sums = torch.logsumexp(ranks.stacked(whole.log_sums), dim=0)
     return PairTerms(log_sums, ranks.total(whole.sums))
 

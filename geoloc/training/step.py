@@ -198,7 +198,10 @@ class PairTally:
         masks = (found, flags.negative, hard, ~(flags.negative | own))
         counts = [mask.count_nonzero().float() for mask in masks]
         sums = torch.stack([*counts, torch.where(flags.negative, flags.weight, 0.0).sum()])
-        self._sums = sums if self._sums is None else self._sums + sums
+        if self._sums is None:
+            self._sums = sums
+        else:
+            self._sums += sums
 
     def values(self, scale: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         """The scalars by name."""
