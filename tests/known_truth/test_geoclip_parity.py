@@ -77,6 +77,19 @@ def test_location_encoder_equals_the_released_one(released_encoder, our_encoder,
 
 
 @torch.no_grad()
+def test_bfloat16_layers_keep_the_embedding_where_a_plain_product_loses_the_phases(
+    released_encoder, our_encoder, places
+):
+    some = places[:300]
+    exact = our_encoder.double()(some)
+    our_encoder.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = our_encoder(some), released_encoder(some)
+    assert F.cosine_similarity(ours.double(), exact, dim=1).min() >= 0.9999
+    assert F.cosine_similarity(theirs.double(), exact, dim=1).min() < 0.6
+
+
+@torch.no_grad()
 def test_float64_agrees_too(released_encoder, our_encoder, places):
     some = places[:300].double()
     exact = our_encoder.double()(some)
