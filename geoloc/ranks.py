@@ -1,19 +1,19 @@
 """Ranks: the processes of a run, one a device, and what they tell one another.
 
-What a step and the trainer send goes through here (fits and banks of `negatives` send their own). A
-run of one process has `Ranks()`, whose methods give back what they are given.
+Whatever crosses from one process to another goes through here. A run of one process has `Ranks()`,
+whose methods give back what they are given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Num
+from jaxtyping import Float, Num, Shaped
 from torch import Tensor
 
 _T = TypeVar("_T")
@@ -85,6 +85,46 @@ class Ranks:
             return tensor.detach()
         whole = tensor.detach().clone()
         dist.all_reduce(whole)
+        return whole
+
+    def sent(self, tensor: Shaped[Tensor, ...], source: int = 0) -> Shaped[Tensor, ...]:
+        """What the process `source` has, on all of them.
+
+        Args:
+            tensor: on the others any of the same dtype, device and number of axes.
+            source: number of the process.
+        """
+        if self.size == 1:
+            return tensor.detach()
+        shape = torch.tensor(tensor.shape, dtype=torch.int64)
+        dist.broadcast(shape, src=source)
+        whole = tensor.detach().contiguous()
+        if self.rank != source:
+            whole = tensor.new_empty(shape.tolist())
+        dist.broadcast(whole, src=source)
+        return whole
+
+    def brought(self, tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        """Named tensors of every process on the main one, on the CPU; elsewhere an empty list.
+
+        One at a time and to the main process alone, so that nobody else needs room for them.
+        """
+        mine = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        if self.size == 1:
+            return [mine]
+        kinds = self.objects({name: (each.shape, each.dtype) for name, each in mine.items()})
+        if not self.is_main:
+            for tensor in mine.values():
+                dist.send(tensor, dst=0)
+            return []
+        whole = [mine]
+        for rank, kind in enumerate(kinds[1:], start=1):
+            theirs = {
+                name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in kind.items()
+            }
+            for tensor in theirs.values():
+                dist.recv(tensor, src=rank)
+            whole.append(theirs)
         return whole
 
     def objects(self, value: _T) -> list[_T]:

@@ -75,7 +75,9 @@ def prepare_run(
     expectation, diary = EpochExpectation(), _diary(config, run, ranks)
     if bank is not None:
         on_refit = None if diary is None else diary.note
-        data = streamed_batches(config, stream, bank, expectation, device=device, on_refit=on_refit)
+        data = streamed_batches(
+            config, stream, bank, expectation, device=device, on_refit=on_refit, ranks=ranks
+        )
     validation = None
     if source is not None:
         held_out = plain_stream(config, model.preset, source)

@@ -75,8 +75,7 @@ def cached_batches(
         same_place_km=section.same_place_km,
         seed=config.seed,
         device=device,
-        rank=together.rank,
-        world=together.size,
+        ranks=together,
         on_refit=on_refit,
         bank=bank,
     )
@@ -90,6 +89,7 @@ def streamed_batches(
     *,
     device: str,
     on_refit: Callable[[RefitReport], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> ReservoirSampler:
     """A stream whose batches are composed from a reservoir, by what the bank remembers.
 
@@ -109,6 +109,7 @@ def streamed_batches(
         mining=mining_settings(section),
         seed=config.seed,
         device=device,
+        ranks=ranks or Ranks(),
         on_refit=on_refit,
     )
 

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.distributed
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from geoloc.geostatistics.dissimilarity import Dissimilarity, ValueBins, check_d
 from geoloc.geostatistics.lags import LagBins, Metric
 from geoloc.geostatistics.separation import Separation
 from geoloc.geostatistics.slots import FIRST, SlotTable
+from geoloc.ranks import Ranks
 
 COUNT, LAG, VALUE, SQUARE, ROOT = range(5)
 """What is summed over the pairs of a slot: 1, lag, dissimilarity, its square, its fourth root."""
@@ -137,19 +137,22 @@ class PairSums:
         both += other
         return both
 
-    def all_reduce(self, group: Any = None) -> None:
-        """Make the sums of every rank those of all ranks together (torch.distributed).
+    def all_reduce(self, ranks: Ranks | None = None) -> None:
+        """Make the sums of every process those of all processes together.
+
+        Args:
+            ranks: the processes; None for those of torch.distributed's default group.
 
         Raises:
-            MismatchError: the ranks' sums are not of one kind (on every rank).
+            MismatchError: the processes' sums are not of one kind (on every process).
         """
+        together = ranks or Ranks.joined()
         number = int.from_bytes(hashlib.sha256(self._kind_text().encode()).digest()[:7], "big")
-        ends = torch.tensor([number, -number], dtype=torch.int64, device=self.device)
-        torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX, group=group)
-        if int(ends[0]) != number or int(ends[1]) != -number:
+        kinds = together.stacked(torch.tensor(number, device=self.device))
+        if len(set(kinds.tolist())) > 1:
             raise MismatchError("the variograms of the ranks do not add up: they differ in kind")
         for sums in (self.moments, self.histogram):
-            torch.distributed.all_reduce(sums, group=group)
+            sums.copy_(together.total(sums))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The sums, and the kind as text in bytes, for a checkpoint."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from geoloc.losses.pair_terms import MeanOverQueries, PairTerms, masked_log_sum_exp, wide
+from geoloc.losses.pair_terms import MeanOverQueries, PairTerms, weighted_log_sum_exp, wide
 from geoloc.pairs import PairFlags
 
 
@@ -28,11 +28,10 @@ class ContrastiveLoss(MeanOverQueries):
         """Log-sums over what is present and over the positives; the number of positives."""
         values = wide(logits)
         weight = flags.weight.detach().to(values.dtype)
-        weighted = values + weight.log()
-        positive = flags.positive & (weight > 0)
-        present = positive | (flags.negative & (weight > 0))
-        log_sums = [masked_log_sum_exp(weighted, mask) for mask in (present, positive)]
-        return PairTerms(torch.stack(log_sums), positive.sum(dim=1, dtype=values.dtype)[None])
+        positive = torch.where(flags.positive, weight, 0.0)
+        present = torch.where(flags.negative, weight, positive)
+        log_sums = [weighted_log_sum_exp(values, each) for each in (present, positive)]
+        return PairTerms(torch.stack(log_sums), (positive > 0).sum(dim=1, dtype=values.dtype)[None])
 
     def per_query(
         self, terms: PairTerms, /
@@ -60,10 +59,9 @@ class GradedContrastiveLoss(MeanOverQueries):
         values = wide(logits)
         weight = flags.weight.detach().to(values.dtype)
         share = torch.where(flags.positive, weight, 0.0)
-        log_weight = torch.where(flags.negative, weight, 1.0).log()
-        present = flags.positive | (flags.negative & (weight > 0))
-        normalizer = masked_log_sum_exp(values + log_weight, present)
-        found = torch.where(share > 0, share * values, 0.0).sum(dim=1)
+        present = torch.where(flags.negative, weight, flags.positive.to(weight.dtype))
+        normalizer = weighted_log_sum_exp(values, present)
+        found = (share * values).sum(dim=1)
         return PairTerms(normalizer[None], torch.stack([share.sum(dim=1), found]))
 
     def per_query(

@@ -75,13 +75,13 @@ def wide(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def masked_log_sum_exp(
-    values: Float[Tensor, "query candidate"], mask: Bool[Tensor, "query candidate"]
+def weighted_log_sum_exp(
+    values: Float[Tensor, "query candidate"], weight: Float[Tensor, "query candidate"]
 ) -> Float[Tensor, " query"]:
-    """Logarithm of the sum of the exponentials where the mask is True."""
+    """Logarithm of the sum of weight times exponential; what has a weight of 0 is not there."""
     # The lowest finite number, not -inf: a row with nothing in it then has a finite gradient.
-    lowest = torch.finfo(values.dtype).min
-    return torch.logsumexp(torch.where(mask, values, lowest), dim=1)
+    log_weight = weight.log().clamp_(min=torch.finfo(values.dtype).min)
+    return torch.logsumexp(values + log_weight, dim=1)
 
 
 def transposed(flags: PairFlags, count: int) -> PairFlags:

@@ -70,7 +70,7 @@ class DualEncoder(nn.Module):
         self.image_encoder = image_encoder
         self.mlp = nn.Sequential(
             nn.Linear(image_encoder.feature_dim, head_hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(head_hidden, embedding_dim),
         )
         self.location_encoder = location_encoder

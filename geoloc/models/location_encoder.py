@@ -55,15 +55,16 @@ class LocationBranch(nn.Module):
 
     def __init__(self, sigma: float, *, output_dim: int, hidden: int, features: int) -> None:
         super().__init__()
-        # The indices are part of the parameter names that GeoCLIP's files use.
+        # The indices are part of the parameter names that GeoCLIP's files use. Nobody else reads
+        # what a layer gives, so it is overwritten: less memory to fetch.
         self.capsule = nn.Sequential(
             FourierFeatures(sigma, features),
             nn.Linear(2 * features, hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden, hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden, hidden),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
         self.head = nn.Sequential(nn.Linear(hidden, output_dim))
 

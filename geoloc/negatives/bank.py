@@ -8,15 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.distributed
 from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
 from geoloc.errors import CheckpointError, ConfigError, DataError
+from geoloc.ranks import Ranks
 
 _LEAST_ROOM = 1024
-_SENT_AT_ONCE = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +59,7 @@ class FeatureBank:
         self._row_of: dict[str, int] = {}
         self._places = np.empty((0, 2), dtype=np.float64)
         self._features = torch.empty((0, feature_dim), dtype=self._dtype)
-        # Rows put since the ranks last shared theirs, and how many rows they had in common then.
+        # Rows put since processes last shared theirs, and how many rows they had in common then.
         self._changed = np.empty(0, dtype=np.bool_)
         self._shared = 0
         self._waiting: list[tuple[list[int], Tensor, Tensor]] = []
@@ -170,14 +169,13 @@ class FeatureBank:
         features[:held] = self._features
         self._places, self._changed, self._features = places, changed, features
 
-    def all_gather(self) -> None:
-        """Give every rank what the others have put since the last call; alone, it does nothing.
+    def share(self, ranks: Ranks) -> None:
+        """Give every process what the others have put since the last call; alone, do nothing.
 
-        Afterwards all ranks hold the same rows in the same order. Of a key that several ranks have
-        put, the row of the last rank counts.
+        Afterwards all hold the same rows in the same order. Of a key that several have put, the row
+        of the last process counts.
         """
-        distributed = torch.distributed
-        if not distributed.is_available() or not distributed.is_initialized():
+        if ranks.size == 1:
             return
         self._settle()
         changed = np.flatnonzero(self._changed[: len(self)])
@@ -188,8 +186,8 @@ class FeatureBank:
             self._features[torch.from_numpy(changed)],
         )
         self._row_of = dict(list(self._row_of.items())[: self._shared])
-        for rank in range(distributed.get_world_size()):
-            text, offset, place, feature = (_from_rank(part, rank) for part in own)
+        for source in range(ranks.size):
+            text, offset, place, feature = (ranks.sent(part, source) for part in own)
             if len(offset) > 1:
                 self._note(_split(text, offset), place, feature)
         self._settle()
@@ -243,23 +241,3 @@ def _joined(keys: Sequence[str]) -> tuple[UInt8[Tensor, " byte"], Int64[Tensor, 
 def _split(text: UInt8[Tensor, " byte"], offset: Int64[Tensor, " edge"]) -> list[str]:
     whole, edge = text.numpy().tobytes(), offset.tolist()
     return [whole[start:end].decode() for start, end in pairwise(edge)]
-
-
-def _from_rank(own: Tensor, rank: int) -> Tensor:
-    """A tensor of one rank, on all; `own` says what it is here, the number of rows may differ."""
-    distributed = torch.distributed
-    nccl = distributed.get_backend() == "nccl"
-    device = torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
-    width = own.shape[1] if own.ndim > 1 else 1
-    shape = torch.tensor([len(own), width], device=device)
-    distributed.broadcast(shape, src=rank)
-    count, width = (int(x) for x in shape.tolist())
-    size = (count, width) if own.ndim > 1 else (count,)
-    whole = own if distributed.get_rank() == rank else torch.empty(size, dtype=own.dtype)
-    flat = whole.contiguous().view(-1).view(torch.uint8)
-    # In pieces, so that no rank needs room for it all on its device.
-    for start in range(0, len(flat), _SENT_AT_ONCE):
-        piece = flat[start : start + _SENT_AT_ONCE].to(device)
-        distributed.broadcast(piece, src=rank)
-        flat[start : start + _SENT_AT_ONCE] = piece.cpu()
-    return whole

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from geoloc.batch import GeoBatch
@@ -26,14 +26,19 @@ class Candidates:
     Attributes:
         batch_places: how many of the first candidates are the places of the batch.
         latlon_deg: clean places in degrees, float64.
-        own: True where a candidate is the query's own place.
+        own_column: which candidate is a query's own place.
         feature: features of the candidates' images, rows of NaN where unknown; None without any.
     """
 
     batch_places: int
     latlon_deg: Float[Tensor, "candidate 2"]
-    own: Bool[Tensor, "query candidate"]
+    own_column: Int64[Tensor, " query"]
     feature: Float[Tensor, "candidate feature"] | None = None
+
+    def own(self, rows: slice = slice(None)) -> Bool[Tensor, "query candidate"]:
+        """True where a candidate is the query's own place, for some queries; never kept whole."""
+        column = torch.arange(len(self.latlon_deg), device=self.own_column.device)
+        return column == self.own_column[rows, None]
 
 
 @runtime_checkable
@@ -74,14 +79,12 @@ class BatchAndQueue:
         """The batch's own places, each the positive of its query, then the queue's places."""
         parts = self._ranks.counts(len(batch))
         places, feature = self._of_all_processes(batch, parts)
-        size, count = len(batch), len(places)
+        count = len(places)
         if self._queue is not None:
             places = torch.cat([places, self._queue.places().to(places.device)])
             feature = self._with_queued_features(feature)
-        column = torch.arange(len(places), device=places.device)
-        row = torch.arange(size, device=places.device) + sum(parts[: self._ranks.rank])
-        own = column == row[:, None]
-        return Candidates(batch_places=count, latlon_deg=places, own=own, feature=feature)
+        own = torch.arange(len(batch), device=places.device) + sum(parts[: self._ranks.rank])
+        return Candidates(batch_places=count, latlon_deg=places, own_column=own, feature=feature)
 
     def _of_all_processes(
         self, batch: GeoBatch, parts: Sequence[int]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from functools import cache
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -52,7 +54,37 @@ class Judgement:
     spread: Float[Tensor, "query candidate"]
 
 
-@torch.no_grad()
+class UnreadEvidence(PairEvidence):
+    """Evidence whose parts are computed when they are first read: no rule reads all of them.
+
+    Args:
+        own: True where a candidate is the query's own place.
+        parts: what gives each of the other fields.
+    """
+
+    __slots__ = ("_parts",)
+
+    @classmethod
+    def of(
+        cls, own: Bool[Tensor, "query candidate"], parts: Mapping[str, Callable[[], Any]]
+    ) -> UnreadEvidence:
+        """Evidence with these parts, none of them computed yet."""
+        evidence = cls.__new__(cls)
+        object.__setattr__(evidence, "own", own)
+        object.__setattr__(evidence, "_parts", parts)
+        return evidence
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked only for a slot that is still empty.
+        parts: Mapping[str, Callable[[], Any]] = object.__getattribute__(self, "_parts")
+        if name not in parts:
+            raise AttributeError(name)
+        with torch.no_grad():
+            value = parts[name]()
+        object.__setattr__(self, name, value)
+        return value
+
+
 def observe(
     query_latlon_deg: Float[Tensor, "query 2"],
     candidate_latlon_deg: Float[Tensor, "candidate 2"],
@@ -64,7 +96,8 @@ def observe(
 ) -> PairEvidence:
     """Lag, and where there are features and a fit also observed and expected dissimilarity.
 
-    Everything is measured without gradient, so no verdict can be bought by moving an embedding.
+    Everything is measured without gradient, so no verdict can be bought by moving an embedding, and
+    only what a rule reads is measured at all (plain GeoCLIP's reads `own` alone).
 
     Args:
         query_latlon_deg: clean places of the queries (no augmentation noise), degrees.
@@ -82,27 +115,58 @@ def observe(
 
     Source: Matheron (1963), eq. for the semivariogram, applied to unit feature vectors.
     """
-    lag_km = pairwise_great_circle_km(query_latlon_deg, candidate_latlon_deg)
-    observed = None
+    features = None
     if query_feature is not None and candidate_feature is not None:
-        with torch.autocast(lag_km.device.type, enabled=False):
-            query = functional.normalize(query_feature.float(), dim=-1)
-            candidate = functional.normalize(candidate_feature.float(), dim=-1)
-            # Products of float32 unit vectors may pass 1 by rounding; no dissimilarity is < 0.
-            observed = (1.0 - query @ candidate.T).clamp(min=0.0)
-    if expectation is None or not expectation.has_structure:
-        return PairEvidence(lag_km=lag_km, own=own, observed=observed)
-    unseen = torch.full_like(lag_km, torch.nan, dtype=torch.float32)
-    judgement = expectation.judge(
-        query_latlon_deg, lag_km, unseen if observed is None else observed
-    )
-    return PairEvidence(
-        lag_km=lag_km,
-        own=own,
-        observed=observed,
-        expected=judgement.expected,
-        score=judgement.score,
-        spread=judgement.spread,
-        sill=expectation.sill,
-        effective_range_km=expectation.effective_range_km,
-    )
+        features = (query_feature, candidate_feature)
+    judging = expectation if expectation is not None and expectation.has_structure else None
+    parts = _parts(query_latlon_deg, candidate_latlon_deg, features, judging)
+    return UnreadEvidence.of(own, parts)
+
+
+def _parts(
+    query_latlon_deg: Float[Tensor, "query 2"],
+    candidate_latlon_deg: Float[Tensor, "candidate 2"],
+    features: tuple[Tensor, Tensor] | None,
+    judging: Expectation | None,
+) -> dict[str, Callable[[], Any]]:
+    """What gives each part of the evidence when it is asked for; nothing is computed twice."""
+
+    @cache
+    def lag_km() -> Tensor:
+        return pairwise_great_circle_km(query_latlon_deg, candidate_latlon_deg)
+
+    @cache
+    def observed() -> Tensor | None:
+        return None if features is None else _dissimilarity(*features)
+
+    parts: dict[str, Callable[[], Any]] = {"lag_km": lag_km, "observed": observed}
+    if judging is None:
+        nothing = ("expected", "score", "spread", "sill", "effective_range_km")
+        return parts | dict.fromkeys(nothing, lambda: None)
+
+    @cache
+    def judgement() -> Judgement:
+        seen = observed()
+        if seen is None:
+            seen = torch.full_like(lag_km(), torch.nan, dtype=torch.float32)
+        return judging.judge(query_latlon_deg, lag_km(), seen)
+
+    return parts | {
+        "expected": lambda: judgement().expected,
+        "score": lambda: judgement().score,
+        "spread": lambda: judgement().spread,
+        "sill": lambda: judging.sill,
+        "effective_range_km": lambda: judging.effective_range_km,
+    }
+
+
+def _dissimilarity(
+    query_feature: Float[Tensor, "query feature"],
+    candidate_feature: Float[Tensor, "candidate feature"],
+) -> Float[Tensor, "query candidate"]:
+    """1 - cosine, in float32 also under autocast."""
+    with torch.autocast(query_feature.device.type, enabled=False):
+        query = functional.normalize(query_feature.float(), dim=-1)
+        candidate = functional.normalize(candidate_feature.float(), dim=-1)
+        # Products of float32 unit vectors may pass 1 by rounding; no dissimilarity is < 0.
+        return (1.0 - query @ candidate.T).clamp(min=0.0)

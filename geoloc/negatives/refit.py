@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.distributed
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from geoloc.errors import ConfigError, DataError
 from geoloc.geostatistics import LagBins, accumulator_for
 from geoloc.negatives.expectation import ExpectedSemivariance
 from geoloc.negatives.regions import regional_level
+from geoloc.ranks import Ranks
 
 LAGS_KM = LagBins.logarithmic(40, 2.0, 20_016.0)
 """Classes of lag: 26 % wider each, so that near pairs have classes of their own."""
@@ -81,11 +81,12 @@ def fit_expectation(
     *,
     seed: int,
     device: torch.device | str = "cpu",
+    ranks: Ranks | None = None,
 ) -> ExpectedSemivariance:
     """Estimate and fit the semivariogram of features over places.
 
-    Under torch.distributed every rank must call it with the same samples; the sums of rank 0 are
-    sent to all, so that all judge by the very same curve.
+    Several processes must all call it, with the same samples; the sums of the first are sent to
+    all, so that all judge by the very same curve.
 
     Args:
         latlon_deg: clean places in degrees.
@@ -93,6 +94,7 @@ def fit_expectation(
         settings: how many pairs, local or not.
         seed: of the choice of pairs.
         device: where pairs are computed and where the tables will be asked.
+        ranks: the processes of the run; None for one alone.
 
     Raises:
         DataError: fewer than 50 samples, features that are not finite, or too few lags.
@@ -114,9 +116,9 @@ def fit_expectation(
         pairs="all" if settings.pairs >= total else settings.pairs,
         generator=torch.Generator().manual_seed(seed),
     )
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.broadcast(accumulator.moments, src=0)
-        torch.distributed.broadcast(accumulator.histogram, src=0)
+    together = ranks or Ranks()
+    for sums in (accumulator.moments, accumulator.histogram):
+        sums.copy_(together.sent(sums))
     level = None
     if settings.local:
         level = regional_level(accumulator, latlon_deg, group, device=device)

@@ -24,14 +24,10 @@ from geoloc.negatives.bank import BankRows, FeatureBank
 from geoloc.negatives.expectation import EpochExpectation, ExpectedSemivariance
 from geoloc.negatives.held_batches import BatchSource, HeldBatches
 from geoloc.negatives.mining import MiningSettings
-from geoloc.negatives.refit import (
-    LEAST_SAMPLES,
-    RefitSettings,
-    fit_expectation,
-    split_for_fit,
-)
+from geoloc.negatives.refit import LEAST_SAMPLES, RefitSettings, fit_expectation, split_for_fit
 from geoloc.negatives.residents import Composer, Residents
 from geoloc.negatives.store import RefitReport
+from geoloc.ranks import Ranks
 
 _FEWEST_IN_BANK = 2 * LEAST_SAMPLES
 
@@ -54,15 +50,15 @@ class ReservoirSampler:
     `benchmarks/stream_negatives.py` measures, though the very hardest pairs meet less often.
 
     At the start of an epoch where a fit is due, the semivariogram is fitted to some of the bank's
-    rows and published in `expectation`; with several ranks after they have shared their banks. Who
-    trains must `put` each batch's features into the bank after its step. In the first epoch, and
-    with `hard_share` 0, the order is that of the stream (save for samples of one place).
+    rows and published in `expectation`; with several processes after they have shared their banks.
+    Who trains must `put` each batch's features into the bank after its step. In the first epoch,
+    and with `hard_share` 0, the order is that of the stream (save for samples of one place).
 
     The state of a pass holds the source's position before the oldest batch of which a sample still
     waits, and who of each batch since then has gone out: a resumed pass reads only these again.
 
     Args:
-        source: the training split, this rank's part of it.
+        source: the training split, this process's part of it.
         bank: what samples looked like; part of `tensor_state`.
         expectation: where the fit is published.
         reservoir_batches: so many batches are there to choose from. In memory are the pixels of
@@ -74,6 +70,7 @@ class ReservoirSampler:
         mining: which pairs are hard.
         seed: of the choice of samples to fit.
         device: where features are compared.
+        ranks: the processes of the run.
         on_refit: called after each fit.
 
     Raises:
@@ -91,6 +88,7 @@ class ReservoirSampler:
     mining: MiningSettings = field(default_factory=MiningSettings)
     seed: int = 0
     device: str = "cpu"
+    ranks: Ranks = field(default_factory=Ranks)
     on_refit: Callable[[RefitReport], None] | None = None
     _epoch: int = field(default=0, init=False)
     _judges: bool = field(default=False, init=False)
@@ -135,7 +133,7 @@ class ReservoirSampler:
 
     def _begin(self, epoch: int) -> None:
         """Share the banks and fit, where that is due."""
-        self.bank.all_gather()
+        self.bank.share(self.ranks)
         missed = epoch >= self.refit.warmup_epochs and self.expectation.current is None
         if (missed or self.refit.is_due(epoch)) and len(self.bank) >= _FEWEST_IN_BANK:
             self._refit(epoch)
@@ -146,7 +144,10 @@ class ReservoirSampler:
     def _refit(self, epoch: int) -> None:
         began = time.perf_counter()
         held = self.bank.rows()
-        others, held_out = split_for_fit(len(held.key), self.refit, seed=self.seed, epoch=epoch)
+        # By key, so that a fit does not depend on which process saw a sample first.
+        by_key = np.array(sorted(range(len(held.key)), key=held.key.__getitem__))
+        split = split_for_fit(len(held.key), self.refit, seed=self.seed, epoch=epoch)
+        others, held_out = (by_key[rows] for rows in split)
         others = others[: self.refit.samples]
         self.expectation.current = fit_expectation(
             held.latlon_deg[others],
@@ -154,6 +155,7 @@ class ReservoirSampler:
             self.refit,
             seed=epoch,
             device=self.device,
+            ranks=self.ranks,
         )
         if self.on_refit is not None:
             seconds = time.perf_counter() - began

@@ -24,6 +24,7 @@ from geoloc.negatives.expectation import EpochExpectation, ExpectedSemivariance
 from geoloc.negatives.mining import MiningSettings, mine_hard_negatives
 from geoloc.negatives.refit import RefitSettings, fit_expectation, split_for_fit
 from geoloc.negatives.store import Embed, RefitReport, SampleStore
+from geoloc.ranks import Ranks
 
 _EMBEDDED_AT_ONCE = 1024
 
@@ -35,14 +36,14 @@ class SemivariogramSampler:
     At the start of an epoch where a fit is due, samples are embedded, the semivariogram is fitted
     to some of them and published in `expectation`; hard negatives are mined and put into the
     batches of their anchors. Every sample comes once an epoch, in an order that (seed, epoch) and
-    the features determine; the last batch may be short. With several ranks every one composes the
+    the features determine; the last batch may be short. Of several processes every one composes the
     same global batches and takes its own part of each; samples are disjoint.
 
     Fit and order are part of `tensor_state`, so that a resumed epoch goes on with what it began.
 
     Args:
         store: the training split, and nothing else: what is fitted to other splits would leak.
-        batch_size: samples a batch and rank.
+        batch_size: samples a batch and process.
         embed: features of a batch, without gradient, in evaluation mode.
         expectation: where the fit is published.
         refit: when and to how much.
@@ -51,8 +52,7 @@ class SemivariogramSampler:
         same_place_km: samples this near one another are kept out of one batch where possible.
         seed: of all chance.
         device: where features are compared.
-        rank: number of this process.
-        world: how many there are.
+        ranks: the processes of the run.
         on_refit: called after each fit.
         bank: what `embed` looks features up in, if it does: kept in `tensor_state`.
 
@@ -71,8 +71,7 @@ class SemivariogramSampler:
     same_place_km: float = 0.0
     seed: int = 0
     device: str = "cpu"
-    rank: int = 0
-    world: int = 1
+    ranks: Ranks = field(default_factory=Ranks)
     on_refit: Callable[[RefitReport], None] | None = None
     bank: FeatureBank | None = None
     _epoch: int = field(default=0, init=False)
@@ -87,18 +86,16 @@ class SemivariogramSampler:
             raise ConfigError(
                 f"batches of {self.batch_size} with hard_share {self.hard_share} cannot be composed"
             )
-        if not 0 <= self.rank < self.world:
-            raise ConfigError(f"rank {self.rank} does not exist among {self.world} processes")
 
     @property
     def sample_count(self) -> int:
-        """Samples in one epoch, over all ranks."""
+        """Samples in one epoch, over all processes."""
         return len(self.store)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in one epoch, the same number on every rank."""
-        return max(1, -(-len(self.store) // (self.batch_size * self.world)))
+        """Batches in one epoch, the same number on every process."""
+        return max(1, -(-len(self.store) // (self.batch_size * self.ranks.size)))
 
     def epoch(self, epoch: int) -> Iterator[GeoBatch]:
         """One pass, beginning with a fit where one is due; after `restore` the rest of the pass.
@@ -117,12 +114,14 @@ class SemivariogramSampler:
     def _begin(self, epoch: int) -> Int64[np.ndarray, " sample"]:
         """Fit and mine where it is due; the order of the epoch's samples."""
         hard = np.empty((len(self.store), 0), dtype=np.int64)
+        if self.bank is not None:
+            self.bank.share(self.ranks)
         if self.refit.is_due(epoch):
             hard = self._refit(epoch)
         batches = compose_batches(
             hard,
             self.store.latlon_deg,
-            batch_size=self.batch_size * self.world,
+            batch_size=self.batch_size * self.ranks.size,
             share=self.hard_share if hard.shape[1] else 0.0,
             same_place_km=self.same_place_km,
             seed=self.seed,
@@ -143,6 +142,7 @@ class SemivariogramSampler:
             self.refit,
             seed=epoch,
             device=self.device,
+            ranks=self.ranks,
         )
         self.expectation.current = expectation
         hard = np.empty((len(self.store), 0), dtype=np.int64)
@@ -158,16 +158,14 @@ class SemivariogramSampler:
 
     @torch.no_grad()
     def _features(self, rows: Int64[np.ndarray, " row"]) -> Float[Tensor, "row feature"]:
-        """Features of some rows, on the device; with several ranks each embeds its part."""
-        mine = rows[self.rank :: self.world]
+        """Features of some rows, on the device; each process embeds its part."""
+        mine = np.array_split(rows, self.ranks.size)[self.ranks.rank]
         parts = [
             self.embed(self.store.batch(mine[at : at + _EMBEDDED_AT_ONCE], labels=False))
             for at in range(0, len(mine), _EMBEDDED_AT_ONCE)
         ]
         own = torch.cat([part.detach().float() for part in parts]).to(self.device)
-        if self.world == 1:
-            return own
-        return _interleaved(own, len(rows), self.world)
+        return self.ranks.gathered(own, self.ranks.counts(len(own)))
 
     def _mine(
         self,
@@ -184,21 +182,18 @@ class SemivariogramSampler:
             seed=epoch,
             device=self.device,
         )
-        if self.world > 1:
-            shared = torch.from_numpy(found).to(self.device)
-            torch.distributed.broadcast(shared, src=0)
-            found = shared.cpu().numpy()
+        found = self.ranks.sent(torch.from_numpy(found)).numpy()
         hard = np.full((len(self.store), found.shape[1]), -1, dtype=np.int64)
         hard[rows] = np.where(found >= 0, rows[found], -1)
         return hard
 
     def _pass(self, start: int) -> Iterator[GeoBatch]:
-        together = self.batch_size * self.world
+        together = self.batch_size * self.ranks.size
         self._done = start
         for first in range(start * together, len(self._order), together):
             rows = self._order[first : first + together]
             self._done += 1
-            mine = np.array_split(rows, self.world)[self.rank]
+            mine = np.array_split(rows, self.ranks.size)[self.ranks.rank]
             yield self.store.batch(mine, labels=False, drawn=(self.seed, self._epoch))
 
     def state(self) -> dict[str, Any]:
@@ -257,18 +252,6 @@ class SemivariogramSampler:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "hard_share": self.hard_share,
-            "rank": self.rank,
-            "world": self.world,
+            "rank": self.ranks.rank,
+            "world": self.ranks.size,
         }
-
-
-def _interleaved(
-    own: Float[Tensor, "part feature"], total: int, world: int
-) -> Float[Tensor, "row feature"]:
-    """The rows of all ranks in their common order; rank r has rows r, r + world, ..."""
-    longest = -(-total // world)
-    padded = own.new_zeros((longest, own.shape[1]))
-    padded[: len(own)] = own
-    parts = [torch.empty_like(padded) for _ in range(world)]
-    torch.distributed.all_gather(parts, padded)
-    return torch.stack(parts, dim=1).flatten(0, 1)[:total]

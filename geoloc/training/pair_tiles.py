@@ -95,7 +95,7 @@ def pair_logits(
 ) -> Float[Tensor, "query candidate"]:
     """Scaled cosines, float32 at least also under autocast: bf16 logits near 100 are 0.5 apart."""
     with torch.autocast(image.device.type, enabled=False):
-        logits = wide(scale) * (wide(image) @ wide(place).T)
+        logits = (wide(scale) * wide(image)) @ wide(place).T
         return logits if bias is None else logits + wide(bias)
 
 
@@ -111,8 +111,12 @@ class _Task:
 
 @dataclass(slots=True)
 class _Tile:
-    """What one tile gives: the summed loss of its queries, how many count, terms of the places."""
+    """What one tile gives: the summed loss of its queries, how many count, terms of the places.
 
+    `image` is its part of the images, a leaf: a gradient of all images would be mostly zeros.
+    """
+
+    image: Tensor
     loss: Float[Tensor, ""]
     scored: Float[Tensor, ""]
     places: PairTerms | None
@@ -140,27 +144,37 @@ def _value_and_gradients(inputs: list[Tensor], task: _Task) -> tuple[Tensor, lis
     tiles = tiling.tiles(len(image), len(place))
     # A single tile is kept with its graph; several are computed anew for their gradient.
     keep = len(tiles) == 1
-    with torch.set_grad_enabled(keep):
-        first = [_tile(inputs, rows, task, watch=task.watch) for rows in tiles]
-    sums = torch.stack([torch.stack([each.loss, each.scored]) for each in first]).detach().sum(0)
+    kept: list[_Tile] = []
+    places: PairTerms | None = None
+    # Added up in place: what a tile leaves behind would lie in the way of the next one's memory.
+    sums = image.new_zeros(2)
+    for rows in tiles:
+        with torch.set_grad_enabled(keep):
+            tile = _tile(inputs, rows, task, watch=task.watch)
+        sums += torch.stack([tile.loss, tile.scored]).detach()
+        if tile.places is not None:
+            places = tile.places if places is None else places.merged(tile.places)
+        if keep:
+            kept.append(tile)
     loss, scored = ranks.total(sums)
     weight = 1.0 / scored.clamp(min=1)
     value = loss * weight
     merged, asked = None, None
-    if tiling.both_ways:
-        merged = _merged([each.places for each in first if each.places is not None], ranks)
+    if places is not None:
+        merged = _merged(places, ranks)
         back, asked = _places_loss(merged, tiling.loss)
         value, weight = (value + back) / 2, weight / 2
         asked = PairTerms(asked.log_sums / 2, asked.sums / 2)
-    again = iter(first) if keep else _tiles(inputs, tiles, task)
+    again = iter(kept) if keep else _tiles(inputs, tiles, task)
     gradients = [torch.zeros_like(each) for each in inputs]
-    for tile in again:
+    for rows, tile in zip(tiles, again, strict=True):
         with torch.enable_grad():
             target = tile.loss * weight
             if merged is not None and asked is not None and tile.places is not None:
                 target = target + _share_of(tile.places, merged, asked)
-        found = _gradients(target, inputs)
-        for gradient, part in zip(gradients, found, strict=True):
+        mine, *found = _gradients(target, [tile.image, *inputs[1:]])
+        gradients[0][rows] = mine
+        for gradient, part in zip(gradients[1:], found, strict=True):
             gradient += part
     return value, [gradient * ranks.size for gradient in gradients]
 
@@ -176,7 +190,8 @@ def _tile(inputs: list[Tensor], rows: slice, task: _Task, watch: Watch | None = 
     loss = task.tiling.loss
     with torch.no_grad():
         flags = task.judge(rows)
-    logits = pair_logits(image[rows], *others)
+    mine = image[rows].detach().requires_grad_()
+    logits = pair_logits(mine, *others)
     if watch is not None:
         watch(rows, logits.detach(), flags)
     each, scored = loss.per_query(loss.terms(logits, flags))
@@ -184,14 +199,11 @@ def _tile(inputs: list[Tensor], rows: slice, task: _Task, watch: Watch | None = 
     if task.tiling.both_ways:
         count = task.batch_places
         places = loss.terms(logits[:, :count].T, transposed(flags, count))
-    return _Tile(each.sum(), scored.sum().to(each.dtype), places)
+    return _Tile(mine, each.sum(), scored.sum().to(each.dtype), places)
 
 
-def _merged(parts: list[PairTerms], ranks: Ranks) -> PairTerms:
-    """The terms of the places over all tiles and processes, without gradient."""
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole.merged(part)
+def _merged(whole: PairTerms, ranks: Ranks) -> PairTerms:
+    """The terms of the places over all processes, without gradient."""
     log_sums = torch.logsumexp(ranks.stacked(whole.log_sums), dim=0)
     return PairTerms(log_sums, ranks.total(whole.sums))
 

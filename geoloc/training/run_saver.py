@@ -75,13 +75,13 @@ class RunSaver:
             return
         tensors, random_values = random_state()
         kept = self._data.tensor_state() if isinstance(self._data, KeepsTensors) else {}
-        of_ranks = self._ranks.objects((at.position, kept))
+        positions = self._ranks.objects(at.position)
         named = {"random": tensors, "run": self._stepper.counted_state()}
-        named |= {_data_of(rank): kept for rank, (_, kept) in enumerate(of_ranks)}
+        named |= {_data_of(rank): each for rank, each in enumerate(self._ranks.brought(kept))}
         extra = {f"{name}.{key}": v for name, part in named.items() for key, v in part.items()}
         state = {
             "epoch": at.epoch,
-            "positions": [position for position, _ in of_ranks],
+            "positions": positions,
             "seed": self._settings.seed,
             "config_hash": self._settings.config_hash,
             "best": None if at.best is None else asdict(at.best),

@@ -127,7 +127,7 @@ def contrastive_step(
         evidence = observe(
             batch.latlon_deg[rows],
             candidates.latlon_deg,
-            candidates.own[rows],
+            candidates.own(rows),
             query_feature=None if seen.feature is None else seen.feature[rows],
             candidate_feature=candidates.feature,
             expectation=None if expectation is None else expectation.current,
@@ -186,29 +186,29 @@ class PairTally:
     """
 
     def __init__(self, candidates: Candidates) -> None:
-        self._own = candidates.own
+        self._candidates = candidates
         self._sums: Float[Tensor, " count"] | None = None
 
     @torch.no_grad()
     def add(self, rows: slice, logits: Float[Tensor, "query candidate"], flags: PairFlags) -> None:
         """Count one tile."""
-        own = self._own[rows]
+        own = self._candidates.own(rows)
         found = own.gather(1, logits.argmax(dim=1, keepdim=True))
-        counted = (
-            found,
-            flags.negative,
-            flags.negative & (flags.weight > 1),
-            ~flags.negative & ~own,
-            flags.weight * flags.negative,
-        )
-        sums = torch.stack([each.sum().float() for each in counted])
-        self._sums = sums if self._sums is None else self._sums + sums
+        hard = flags.negative & (flags.weight > 1)
+        masks = (found, flags.negative, hard, ~(flags.negative | own))
+        counts = [mask.count_nonzero().float() for mask in masks]
+        sums = torch.stack([*counts, torch.where(flags.negative, flags.weight, 0.0).sum()])
+        if self._sums is None:
+            self._sums = sums
+        else:
+            self._sums += sums
 
     def values(self, scale: Float[Tensor, ""]) -> dict[str, Float[Tensor, ""]]:
         """The scalars by name."""
         assert self._sums is not None, "a batch has a tile"
         found, negative, hard, false, weight = self._sums
-        queries, pairs = max(self._own.shape[0], 1), max(self._own.numel(), 1)
+        queries = max(len(self._candidates.own_column), 1)
+        pairs = max(queries * len(self._candidates.latlon_deg), 1)
         return {
             "top1_of_candidates": found / queries,
             "logit_scale": scale.detach().float(),

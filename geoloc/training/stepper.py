@@ -132,11 +132,20 @@ class Stepper:
         return int(self._skipped[0])
 
     def report(self) -> StepReport:
-        """What was counted since the last report; reads the device."""
+        """What was counted since the last report, over all processes; reads the device.
+
+        Shares of pairs are means of those of the processes, which are equal where each has as many
+        images. Loss and gradient norm are those of the whole batch on every one.
+        """
+        means = self._means.read()
+        ranks = self._objective.tiling.ranks
+        shared = ranks.stacked(torch.tensor(list(means.values()), dtype=torch.float64)).mean(dim=0)
         total, row, longest = (int(value) for value in self._skipped.tolist())
         self._skipped[2] = row
         return StepReport(
-            means=self._means.read(), skipped_steps=total, longest_skipped_row=longest
+            means=dict(zip(means, shared.tolist(), strict=True)),
+            skipped_steps=total,
+            longest_skipped_row=longest,
         )
 
     def optimizer_state(self) -> dict[str, Tensor]:

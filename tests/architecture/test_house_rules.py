@@ -62,6 +62,24 @@ def test_one_owner_of_the_earth_radius():
     assert owners <= {"geoloc/geodesy/distance.py"}
 
 
+def test_what_crosses_processes_goes_through_ranks():
+    def names(path):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.Attribute):
+                yield ast.unparse(node)
+
+    users = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if any(name.startswith("torch.distributed") for name in names(path))
+    }
+    assert users == {"geoloc/ranks.py", "geoloc/experiment/processes.py"}
+
+
 @pytest.mark.parametrize("path", sorted({*STUDIES} - {*TUNING}), ids=lambda p: p.stem)
 def test_every_study_has_the_arms_and_each_is_a_config(path, tmp_path):
     study = load_ablation(path)

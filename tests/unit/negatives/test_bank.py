@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from geoloc.errors import CheckpointError, ConfigError, DataError
 from geoloc.geodesy import sample_sphere
 from geoloc.negatives.bank import FeatureBank
+from geoloc.ranks import Ranks
 
 
 def samples(keys, *, seed: int = 0, features: int = 8):
@@ -135,7 +136,7 @@ def test_alone_there_is_nothing_to_gather():
     bank = FeatureBank()
     bank.put(*samples(["a", "b"]))
     before = bank.rows()
-    bank.all_gather()
+    bank.share(Ranks())
     assert bank.rows().key == before.key
     assert torch.equal(bank.rows().feature, before.feature)
 
@@ -150,7 +151,7 @@ def _rank(rank: int, file: str, out: str) -> None:
         keys = theirs if rank else mine
         if keys:
             bank.put(*samples(keys, seed=10 * epoch + rank))
-        bank.all_gather()
+        bank.share(Ranks.joined())
         held = bank.rows()
         seen.append((held.key, held.latlon_deg.tolist(), held.feature.clone()))
     torch.save(seen, f"{out}/{rank}.pt")

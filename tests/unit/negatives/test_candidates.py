@@ -19,12 +19,13 @@ def batch(first: int, count: int) -> GeoBatch:
 
 def test_the_first_candidates_are_the_own_places_then_the_queue():
     source = BatchAndQueue(PlaceQueue(8))
-    assert source.candidates(batch(0, 3)).own.shape == (3, 3)
+    assert source.candidates(batch(0, 3)).own().shape == (3, 3)
     source.update(batch(0, 3))
     candidates = source.candidates(batch(5, 2))
     assert candidates.batch_places == 2
     assert candidates.latlon_deg[:, 0].tolist() == [5, 6, 0, 1, 2]
-    assert torch.equal(candidates.own, torch.eye(2, 5, dtype=torch.bool))
+    assert torch.equal(candidates.own(), torch.eye(2, 5, dtype=torch.bool))
+    assert torch.equal(candidates.own(slice(1, 2)), torch.eye(2, 5, dtype=torch.bool)[1:])
 
 
 def test_asking_for_candidates_changes_nothing():
@@ -54,7 +55,7 @@ def test_features_of_a_queue_that_keeps_them_are_those_of_the_places():
 def test_without_a_queue_the_batch_is_compared_with_itself():
     source = BatchAndQueue()
     source.update(batch(0, 3))
-    assert source.candidates(batch(4, 2)).own.shape == (2, 2)
+    assert source.candidates(batch(4, 2)).own().shape == (2, 2)
     assert source.state_dict() == {}
 
 

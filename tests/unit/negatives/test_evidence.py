@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import pytest
 import torch
 
-from geoloc.negatives import Judgement, observe
+from geoloc.negatives import Judgement, RuleSettings, all_negatives, build_rule, observe
 
 PARIS, LONDON, SYDNEY = (48.8566, 2.3522), (51.5074, -0.1278), (-33.8688, 151.2093)
 
@@ -116,3 +117,37 @@ def test_no_gradient_flows_through_evidence():
     )
     assert evidence.observed is not None
     assert not evidence.observed.requires_grad
+
+
+def test_what_no_rule_reads_is_not_computed_and_what_one_reads_is_computed_once():
+    class Counting(LinearExpectation):
+        asked = 0
+
+        def judge(self, query_latlon_deg, lag_km, observed):
+            self.asked += 1
+            return super().judge(query_latlon_deg, lag_km, observed)
+
+    feature, own, counting = torch.ones(2, 3), torch.eye(2, dtype=torch.bool), Counting()
+    evidence = observe(
+        places(PARIS, LONDON),
+        places(PARIS, LONDON),
+        own,
+        query_feature=feature,
+        candidate_feature=feature,
+        expectation=counting,
+    )
+    assert torch.equal(all_negatives(evidence).negative, ~own)
+    assert counting.asked == 0
+    for _ in range(2):
+        build_rule("semivariogram", RuleSettings())(evidence)
+    assert counting.asked == 1
+    assert evidence.lag_km is evidence.lag_km
+    with pytest.raises(AttributeError, match="bearing"):
+        _ = evidence.bearing
+
+
+def test_evidence_that_nobody_has_read_yet_can_be_replaced_in_part():
+    evidence = observe(places(PARIS), places(PARIS, LONDON), torch.eye(1, 2, dtype=torch.bool))
+    nearer = replace(evidence, lag_km=evidence.lag_km / 2)
+    assert torch.equal(2 * nearer.lag_km, evidence.lag_km)
+    assert nearer.observed is None

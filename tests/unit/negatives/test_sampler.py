@@ -14,6 +14,7 @@ from geoloc.batch import GeoBatch
 from geoloc.errors import CheckpointError, ConfigError, MismatchError
 from geoloc.negatives import EpochExpectation, RefitSettings, SemivariogramSampler
 from geoloc.negatives.refit import split_for_fit
+from geoloc.ranks import Ranks
 
 
 @dataclass
@@ -129,17 +130,15 @@ def test_positions_of_other_batches_are_refused():
         again.epoch(2)
 
 
-def test_impossible_shares_and_ranks_are_refused():
+def test_impossible_shares_are_refused():
     with pytest.raises(ConfigError, match="hard_share"):
         sampler(hard_share=1.0)
-    with pytest.raises(ConfigError, match="rank"):
-        sampler(rank=2, world=2)
 
 
 def _rank(rank: int, world: int, file: str, out: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world)
-    samples = sampler(n=301, batch_size=16, rank=rank, world=world)
+    samples = sampler(n=301, batch_size=16, ranks=Ranks.joined())
     given = keys(samples.epoch(1))
     current = samples.expectation.current
     assert current is not None

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from training_worlds import FAST, StopAt, assert_same_checkpoints, tiny_model
+from training_worlds import FAST, FeatureStore, StopAt, assert_same_checkpoints, tiny_model
 
 from geoloc.batch import GeoBatch
-from geoloc.geodesy import sample_sphere
 from geoloc.negatives import (
     BatchAndQueue,
     EpochExpectation,
@@ -28,27 +26,6 @@ from geoloc.training import (
     seed_everything,
     trained_embeddings,
 )
-
-
-class FeatureStore:
-    """Samples whose features follow their places."""
-
-    def __init__(self, n: int, width: int) -> None:
-        random = np.random.default_rng(0)
-        self.latlon_deg = sample_sphere(n, generator=random)
-        wave = random.normal(size=(2, width)) * 0.02
-        self._feature = torch.from_numpy(np.sin(self.latlon_deg @ wave)).float()
-
-    def __len__(self) -> int:
-        return len(self.latlon_deg)
-
-    def batch(self, rows, *, labels=True, drawn=None):
-        del labels
-        return GeoBatch(
-            key=tuple(str(row) for row in rows),
-            latlon_deg=torch.from_numpy(self.latlon_deg[rows]),
-            feature=self._feature[torch.from_numpy(rows)],
-        )
 
 
 def trainer_in(folder: Path, sink: StopAt) -> tuple[Trainer, SemivariogramSampler]:

@@ -63,8 +63,7 @@ def test_the_symmetric_loss_adds_place_to_image_within_the_batch():
 def test_noise_is_metres_on_batch_and_queue_at_every_latitude():
     count = 4000
     latlon = torch.tensor([[75.0, 179.9999]], dtype=torch.float64).repeat(2 * count, 1)
-    own = torch.eye(count, 2 * count, dtype=torch.bool)
-    candidates = Candidates(batch_places=count, latlon_deg=latlon, own=own)
+    candidates = Candidates(batch_places=count, latlon_deg=latlon, own_column=torch.arange(count))
     moved = noised_places(candidates, Objective(source=BatchAndQueue()), noise(1))
     moved_m = great_circle_km(latlon, moved) * 1000.0
     # The mean square distance of isotropic noise is twice the variance of one axis.

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from geoloc.batch import GeoBatch
+from geoloc.geodesy import sample_sphere
 from geoloc.losses import PairLoss, contrastive_loss
 from geoloc.models import DualEncoder, ImagePreset, LocationEncoder
 from geoloc.negatives import BatchAndQueue, PlaceQueue
@@ -99,6 +100,27 @@ class ImageStream:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._start = int(state["done"])
+
+
+class FeatureStore:
+    """Samples whose features follow their places."""
+
+    def __init__(self, n: int, width: int) -> None:
+        random = np.random.default_rng(0)
+        self.latlon_deg = sample_sphere(n, generator=random)
+        wave = random.normal(size=(2, width)) * 0.02
+        self._feature = torch.from_numpy(np.sin(self.latlon_deg @ wave)).float()
+
+    def __len__(self) -> int:
+        return len(self.latlon_deg)
+
+    def batch(self, rows: Any, *, labels: bool = True, drawn: Any = None) -> GeoBatch:
+        del labels, drawn
+        return GeoBatch(
+            key=tuple(str(row) for row in rows),
+            latlon_deg=torch.from_numpy(self.latlon_deg[rows]),
+            feature=self._feature[torch.from_numpy(rows)],
+        )
 
 
 class StopAt:
