@@ -71,7 +71,11 @@ def _change_compiled(
 
 
 def to_tensor(
-    pixels: UInt8[np.ndarray, "height width 4"], preset: ImagePreset, *, mirrored: bool = False
+    pixels: UInt8[np.ndarray, "height width 4"],
+    preset: ImagePreset,
+    *,
+    mirrored: bool = False,
+    out: Float32[Tensor, "3 height width"] | None = None,
 ) -> Float32[Tensor, "3 height width"]:
     """Normalised planes, bit for bit torchvision's ``ToTensor`` and ``Normalize``.
 
@@ -79,6 +83,7 @@ def to_tensor(
         pixels: red, green, blue, and a byte that is not looked at.
         preset: its mean and deviation.
         mirrored: left to right.
+        out: where they are to stand, on the CPU; None makes a new tensor.
     """
     table = _table(preset.mean, preset.std)
     height, width = pixels.shape[:2]
@@ -86,10 +91,11 @@ def to_tensor(
     if kernel is None:
         levels = pixels[:, ::-1] if mirrored else pixels
         planes = [table[c][levels[..., c]] for c in range(3)]
-        return torch.from_numpy(np.stack(planes))
-    out = np.empty((3, height, width), dtype=np.float32)
-    kernel.look_up(pixels, table, mirrored, out)
-    return torch.from_numpy(out)
+        found = torch.from_numpy(np.stack(planes))
+        return found if out is None else out.copy_(found)
+    made = torch.empty((3, height, width)) if out is None else out
+    kernel.look_up(pixels, table, mirrored, made.numpy())
+    return made
 
 
 @functools.cache

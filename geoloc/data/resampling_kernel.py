@@ -18,7 +18,7 @@ from jaxtyping import Int32, Int64, UInt8, UInt32
 
 BITS = 22
 """Weights are multiples of 2^-22, as in Pillow: 32 bits less 8 of the pixel and 2 of overshoot."""
-_STRIP = 64
+_STRIP = 128
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,6 +103,54 @@ def _turn(
 
 
 @compiled
+def _add_eight(
+    rows: UInt8[np.ndarray, "row byte"],
+    first: int,
+    weight: Int32[np.ndarray, " tap"],
+    sums: Int32[np.ndarray, " byte"],
+) -> None:
+    # Beyond the picture the weights are zero, and any row will do.
+    last = rows.shape[0] - 1
+    a, b = rows[min(first, last)], rows[min(first + 1, last)]
+    c, d = rows[min(first + 2, last)], rows[min(first + 3, last)]
+    e, f = rows[min(first + 4, last)], rows[min(first + 5, last)]
+    g, h = rows[min(first + 6, last)], rows[min(first + 7, last)]
+    of_a, of_b, of_c, of_d = weight[0], weight[1], weight[2], weight[3]
+    of_e, of_f, of_g, of_h = weight[4], weight[5], weight[6], weight[7]
+    for j in range(len(sums)):
+        sums[j] += (
+            np.int32(a[j]) * of_a
+            + np.int32(b[j]) * of_b
+            + np.int32(c[j]) * of_c
+            + np.int32(d[j]) * of_d
+            + np.int32(e[j]) * of_e
+            + np.int32(f[j]) * of_f
+            + np.int32(g[j]) * of_g
+            + np.int32(h[j]) * of_h
+        )
+
+
+@compiled
+def _add_four(
+    rows: UInt8[np.ndarray, "row byte"],
+    first: int,
+    weight: Int32[np.ndarray, " tap"],
+    sums: Int32[np.ndarray, " byte"],
+) -> None:
+    last = rows.shape[0] - 1
+    a, b = rows[min(first, last)], rows[min(first + 1, last)]
+    c, d = rows[min(first + 2, last)], rows[min(first + 3, last)]
+    of_a, of_b, of_c, of_d = weight[0], weight[1], weight[2], weight[3]
+    for j in range(len(sums)):
+        sums[j] += (
+            np.int32(a[j]) * of_a
+            + np.int32(b[j]) * of_b
+            + np.int32(c[j]) * of_c
+            + np.int32(d[j]) * of_d
+        )
+
+
+@compiled
 def sum_rows(
     rows: UInt8[np.ndarray, "row byte"],
     start: Int64[np.ndarray, " out"],
@@ -110,25 +158,19 @@ def sum_rows(
     out: UInt8[np.ndarray, "out byte"],
 ) -> None:
     """Rows of the output as weighted sums of input rows, rounded and held within a byte."""
-    last, length = rows.shape[0] - 1, rows.shape[1]
+    count, length = weight.shape[1], rows.shape[1]
     sums = np.empty(length, dtype=np.int32)
     for i in range(len(start)):
         for j in range(length):
             sums[j] = 1 << (BITS - 1)
-        for k in range(0, weight.shape[1], 4):
-            # Beyond the picture the weights are zero, and any row will do.
-            a = rows[min(start[i] + k, last)]
-            b = rows[min(start[i] + k + 1, last)]
-            c = rows[min(start[i] + k + 2, last)]
-            d = rows[min(start[i] + k + 3, last)]
-            of_a, of_b, of_c, of_d = weight[i, k : k + 4]
-            for j in range(length):
-                sums[j] += (
-                    np.int32(a[j]) * of_a
-                    + np.int32(b[j]) * of_b
-                    + np.int32(c[j]) * of_c
-                    + np.int32(d[j]) * of_d
-                )
+        done = 0
+        while done < count:
+            if done + 8 <= count:
+                _add_eight(rows, start[i] + done, weight[i, done : done + 8], sums)
+                done += 8
+            else:
+                _add_four(rows, start[i] + done, weight[i, done : done + 4], sums)
+                done += 4
         for j in range(length):
             out[i, j] = np.uint8(min(max(sums[j] >> BITS, 0), 255))
 

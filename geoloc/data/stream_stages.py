@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import default_collate, get_worker_info
 
 from geoloc.batch import GeoBatch
 from geoloc.data.encoded_image import EncodedImage
@@ -77,16 +77,17 @@ class _Batcher:
         self._plan = plan
         self._total = plan.shards.sample_count
         self._strand = strand
-        self._samples: list[tuple[Record, Tensor]] = []
+        self._records: list[Record] = []
+        self._images: Tensor | None = None
         self._losses: list[LostSample] = []
         self._log = LossLog()
 
     def take(self, item: Item) -> None:
         self.consumed += 1
-        outcome = _prepare(item, self._plan)
+        outcome = _prepare(item, self._plan, self._room()[len(self._records)])
         if not isinstance(outcome, LostSample):
             self._ledger.valid += 1
-            self._samples.append(outcome)
+            self._records.append(outcome)
             return
         self._ledger.add(outcome)
         if self._log.admits(outcome):
@@ -94,7 +95,7 @@ class _Batcher:
 
     @property
     def is_full(self) -> bool:
-        return len(self._samples) == self._plan.batch_size
+        return len(self._records) == self._plan.batch_size
 
     @property
     def is_overdrawn(self) -> bool:
@@ -109,18 +110,40 @@ class _Batcher:
         message = StreamMessage(
             strand=self._strand,
             position=position,
-            batch=_collate(self._samples),
+            batch=self._batch() if self._records else None,
             losses=tuple(self._losses),
         )
-        self._samples, self._losses = [], []
+        self._records, self._losses = [], []
         return message
 
     def last_message(self) -> StreamMessage:
-        if self._plan.training and len(self._samples) == 1 < self._plan.batch_size:
+        if self._plan.training and len(self._records) == 1 < self._plan.batch_size:
             # Contrast needs two; the sample comes in other epochs, which are shuffled otherwise.
             self._ledger.left_out += 1
-            self._samples = []
+            self._records = []
         return self.message(done=True)
+
+    def _room(self) -> Tensor:
+        """Where the images of a batch are written, one a row."""
+        if self._images is None:
+            side = self._plan.preset.size
+            self._images = torch.empty((self._plan.batch_size, 3, side, side))
+        return self._images
+
+    def _batch(self) -> GeoBatch:
+        records, images = self._records, self._room()[: len(self._records)]
+        if get_worker_info() is None:
+            self._images = None
+        else:
+            # A copy that the main process sees; the room, whose memory is there already, is kept.
+            images = default_collate(list(images))
+        places = [record.latlon_deg for record in records]
+        return GeoBatch(
+            key=tuple(record.key for record in records),
+            latlon_deg=torch.tensor(places, dtype=torch.float64),
+            image=images,
+            label=tuple(record.label for record in records),
+        )
 
 
 def raw_items(shards: ShardList, opener: ShardOpener | None = None) -> Iterator[Item]:
@@ -160,7 +183,8 @@ def _shuffled_items(plan: StreamPlan, strand: int) -> Iterator[Item]:
     return shuffle_items(items, size=plan.shuffle_buffer, rng=rng)
 
 
-def _prepare(item: Item, plan: StreamPlan) -> tuple[Record, Tensor] | LostSample:
+def _prepare(item: Item, plan: StreamPlan, row: Tensor) -> Record | LostSample:
+    """Write a sample's picture into its row of the batch."""
     if isinstance(item, IndexedSample):
         item = item.read()
     if isinstance(item, LostSample):
@@ -168,23 +192,16 @@ def _prepare(item: Item, plan: StreamPlan) -> tuple[Record, Tensor] | LostSample
 
     def picture(image: EncodedImage, key: str) -> Tensor:
         if plan.augmentation is None:
-            return preprocess(image, plan.preset, decoding=plan.decoding)
+            return preprocess(image, plan.preset, decoding=plan.decoding, out=row)
         draws = sample_draws(plan.seed, plan.epoch, key)
         return augment(
-            image, plan.preset, draws, augmentation=plan.augmentation, decoding=plan.decoding
+            image,
+            plan.preset,
+            draws,
+            augmentation=plan.augmentation,
+            decoding=plan.decoding,
+            out=row,
         )
 
-    return open_sample(item, picture)
-
-
-def _collate(samples: Sequence[tuple[Record, Tensor]]) -> GeoBatch | None:
-    if not samples:
-        return None
-    records = [record for record, _ in samples]
-    return GeoBatch(
-        key=tuple(record.key for record in records),
-        latlon_deg=torch.tensor([record.latlon_deg for record in records], dtype=torch.float64),
-        # In a worker it stacks where the main process sees it, which saves a copy.
-        image=default_collate([image for _, image in samples]),
-        label=tuple(record.label for record in records),
-    )
+    opened = open_sample(item, picture)
+    return opened if isinstance(opened, LostSample) else opened[0]

@@ -71,7 +71,11 @@ class Augmentation:
 
 
 def preprocess(
-    image: Image.Image | EncodedImage, preset: ImagePreset, *, decoding: Decoding = "exact"
+    image: Image.Image | EncodedImage,
+    preset: ImagePreset,
+    *,
+    decoding: Decoding = "exact",
+    out: Float[Tensor, "3 height width"] | None = None,
 ) -> Float[Tensor, "3 height width"]:
     """The centre of an image as an encoder takes it, exactly as its own evaluation transform does.
 
@@ -83,6 +87,7 @@ def preprocess(
         image: decoded, or still encoded.
         preset: what the encoder takes.
         decoding: of JPEGs; fast ones are some levels off.
+        out: where the result is to stand; None makes a new tensor.
 
     Raises:
         ImageError: an encoded image is damaged.
@@ -101,7 +106,7 @@ def preprocess(
         window=(x, y, x + preset.size, y + preset.size),
         interpolation=preset.interpolation,
     )
-    return to_tensor(_resized(image, how, decoding=decoding), preset)
+    return to_tensor(_resized(image, how, decoding=decoding), preset, out=out)
 
 
 def augment(
@@ -111,6 +116,7 @@ def augment(
     *,
     augmentation: Augmentation | None = None,
     decoding: Decoding = "exact",
+    out: Float[Tensor, "3 height width"] | None = None,
 ) -> Float[Tensor, "3 height width"]:
     """A random variation of an image as an encoder takes it, for training.
 
@@ -123,6 +129,7 @@ def augment(
         draws: `DRAWS` numbers in [0, 1), all the randomness there is (see `sample_draws`).
         augmentation: how much is varied; default `Augmentation()`.
         decoding: as in `preprocess`.
+        out: as there.
 
     Raises:
         ImageError: an encoded image is damaged.
@@ -142,7 +149,7 @@ def augment(
     if other[10] < how.grayscale_probability:
         changes.append(ColourChange(kind="gray"))
     mirrored = other[0] < how.flip_probability
-    return to_tensor(vary_colours(pixels, changes), preset, mirrored=mirrored)
+    return to_tensor(vary_colours(pixels, changes), preset, mirrored=mirrored, out=out)
 
 
 @functools.cache
