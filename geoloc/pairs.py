@@ -44,11 +44,18 @@ class PairFlags:
     of exponentials (its logarithm is added to the logit), so a weight above one always makes a
     negative count more, whatever the sign of its cosine. The weight of a positive is its share: the
     query's own place has 1, and a place that is nearly as good an answer may have a part of that.
+    None is a weight of 1 for every pair, which losses can do with less arithmetic.
     """
 
     positive: Bool[Tensor, "query candidate"]
     negative: Bool[Tensor, "query candidate"]
-    weight: Float[Tensor, "query candidate"]
+    weight: Float[Tensor, "query candidate"] | None = None
+
+    def weights(self) -> Float[Tensor, "query candidate"]:
+        """The weight of every pair, written out where it is 1 for all."""
+        if self.weight is None:
+            return torch.ones_like(self.positive, dtype=torch.float32)
+        return self.weight
 
     def check(self) -> None:
         """Raise ValueError unless the verdict is consistent (reads the device: for tests)."""
@@ -56,5 +63,5 @@ class PairFlags:
             raise ValueError("a pair is flagged both positive and negative")
         if not bool(self.positive.any(dim=1).all()):
             raise ValueError("a query has no positive")
-        if not bool((torch.isfinite(self.weight) & (self.weight >= 0)).all()):
+        if not bool((torch.isfinite(self.weights()) & (self.weights() >= 0)).all()):
             raise ValueError("a weight is negative or not finite")

@@ -6,7 +6,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from geoloc.losses.pair_terms import MeanOverQueries, PairTerms, weighted_log_sum_exp, wide
+from geoloc.losses.pair_terms import (
+    MeanOverQueries,
+    PairTerms,
+    log_sum_exp_of,
+    weighted_log_sum_exp,
+    wide,
+)
 from geoloc.pairs import PairFlags
 
 
@@ -27,6 +33,10 @@ class ContrastiveLoss(MeanOverQueries):
     def terms(self, logits: Float[Tensor, "query candidate"], flags: PairFlags, /) -> PairTerms:
         """Log-sums over what is present and over the positives; the number of positives."""
         values = wide(logits)
+        if flags.weight is None:
+            masks = (flags.positive | flags.negative, flags.positive)
+            log_sums = torch.stack([log_sum_exp_of(values, mask) for mask in masks])
+            return PairTerms(log_sums, flags.positive.sum(dim=1, dtype=values.dtype)[None])
         weight = flags.weight.detach().to(values.dtype)
         positive = torch.where(flags.positive, weight, 0.0)
         present = torch.where(flags.negative, weight, positive)
@@ -57,6 +67,11 @@ class GradedContrastiveLoss(MeanOverQueries):
     def terms(self, logits: Float[Tensor, "query candidate"], flags: PairFlags, /) -> PairTerms:
         """Log-sum over what is present; sums of the shares and of the logits by share."""
         values = wide(logits)
+        if flags.weight is None:
+            normalizer = log_sum_exp_of(values, flags.positive | flags.negative)
+            total = flags.positive.sum(dim=1, dtype=values.dtype)
+            found = torch.where(flags.positive, values, 0.0).sum(dim=1)
+            return PairTerms(normalizer[None], torch.stack([total, found]))
         weight = flags.weight.detach().to(values.dtype)
         share = torch.where(flags.positive, weight, 0.0)
         present = torch.where(flags.negative, weight, flags.positive.to(weight.dtype))

@@ -84,10 +84,17 @@ def weighted_log_sum_exp(
     return torch.logsumexp(values + log_weight, dim=1)
 
 
+def log_sum_exp_of(
+    values: Float[Tensor, "query candidate"], present: Bool[Tensor, "query candidate"]
+) -> Float[Tensor, " query"]:
+    """Logarithm of the sum of exponentials of what is present."""
+    return torch.logsumexp(values.masked_fill(~present, torch.finfo(values.dtype).min), dim=1)
+
+
 def transposed(flags: PairFlags, count: int) -> PairFlags:
     """The flags of the first `count` candidates as queries, whose candidates the queries are."""
     return PairFlags(
         positive=flags.positive[:, :count].T,
         negative=flags.negative[:, :count].T,
-        weight=flags.weight[:, :count].T,
+        weight=None if flags.weight is None else flags.weight[:, :count].T,
     )

@@ -25,10 +25,12 @@ class SigmoidLoss(MeanOverQueries):
     def terms(self, logits: Float[Tensor, "query candidate"], flags: PairFlags, /) -> PairTerms:
         """The sum over the pairs of each query, and the number of its positives."""
         values = wide(logits)
-        weight = flags.weight.detach().to(values.dtype)
         signed = torch.where(flags.positive, -values, values)
         present = flags.positive | flags.negative
-        cost = torch.where(present, weight * functional.softplus(signed), 0.0).sum(dim=1)
+        each = functional.softplus(signed)
+        if flags.weight is not None:
+            each = flags.weight.detach().to(values.dtype) * each
+        cost = torch.where(present, each, 0.0).sum(dim=1)
         none = cost.new_empty((0, len(cost)))
         return PairTerms(none, torch.stack([cost, flags.positive.sum(dim=1, dtype=cost.dtype)]))
 

@@ -205,11 +205,11 @@ def _sums(
     """Of a band: pairs, negatives, their weights, scored, flagged, nominal, below each level."""
     negative, score = pairs.flags.negative & inside, pairs.evidence.score
     if score is None:
-        score = torch.full_like(pairs.flags.weight, torch.nan)
+        score = torch.full_like(negative, torch.nan, dtype=torch.float32)
     parts = [
         inside,
         negative,
-        torch.where(negative, pairs.flags.weight, 0.0),
+        torch.where(negative, pairs.flags.weights(), 0.0),
         torch.isfinite(score) & inside,
         *(pairs.flagged(kind) & inside for kind in KINDS),
         *(torch.where(inside, each, 0.0) for each in nominal),

@@ -53,7 +53,7 @@ def flagged(
     """False negatives (ignored, or made fractional positives) or hard ones (weight above 1)."""
     if kind == "false":
         return ~own & ~flags.negative
-    return flags.negative & (flags.weight > 1.0)
+    return flags.negative & (flags.weights() > 1.0)
 
 
 @torch.no_grad()

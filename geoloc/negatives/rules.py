@@ -119,12 +119,7 @@ def all_negatives(evidence: PairEvidence) -> PairFlags:
 
     Source: Vivanco Cepeda, Nayak, Shah (2023), GeoCLIP, section 3.
     """
-    others = ~evidence.own
-    return PairFlags(
-        positive=evidence.own,
-        negative=others,
-        weight=torch.ones_like(evidence.own, dtype=torch.float32),
-    )
+    return PairFlags(positive=evidence.own, negative=~evidence.own)
 
 
 def nobody_near(evidence: PairEvidence, settings: RuleSettings) -> PairFlags:
@@ -283,6 +278,5 @@ def _flags(
     weight: Float[Tensor, "query candidate"] | None = None,
 ) -> PairFlags:
     """The query's own place is the only positive; weights other than 1 stand on negatives only."""
-    one = torch.ones_like(evidence.own, dtype=torch.float32)
-    kept = one if weight is None else torch.where(negative, weight.to(one.dtype), one)
+    kept = None if weight is None else torch.where(negative, weight.float(), 1.0)
     return PairFlags(positive=evidence.own, negative=negative, weight=kept)

@@ -194,10 +194,13 @@ class PairTally:
         """Count one tile."""
         own = self._candidates.own(rows)
         found = own.gather(1, logits.argmax(dim=1, keepdim=True))
-        hard = flags.negative & (flags.weight > 1)
-        masks = (found, flags.negative, hard, ~(flags.negative | own))
-        counts = [mask.count_nonzero().float() for mask in masks]
-        sums = torch.stack([*counts, torch.where(flags.negative, flags.weight, 0.0).sum()])
+        masks = (found, flags.negative, ~(flags.negative | own))
+        shown, negative, false = (mask.count_nonzero().float() for mask in masks)
+        hard, weight = torch.zeros_like(negative), negative
+        if flags.weight is not None:
+            hard = (flags.negative & (flags.weight > 1)).count_nonzero().float()
+            weight = torch.where(flags.negative, flags.weight, 0.0).sum()
+        sums = torch.stack([shown, negative, hard, false, weight])
         if self._sums is None:
             self._sums = sums
         else:

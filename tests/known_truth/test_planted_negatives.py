@@ -109,6 +109,6 @@ def test_a_world_whose_features_are_shuffled_over_places_gets_no_flags(seed):
     curve = expectation.variogram.semivariance
     enough = expectation.variogram.pair_count > 3000
     assert np.ptp(curve[enough]) < 0.1 * expectation.sill, "the variogram is flat"
-    hard = flags.negative & (flags.weight > 1)
+    hard = flags.negative & (flags.weights() > 1)
     false = ~flags.negative & ~evidence.own
     assert float((hard | false).float().mean()) < 1e-3

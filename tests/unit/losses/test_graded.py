@@ -10,6 +10,7 @@ from torch.nn import functional
 from geoloc.losses import (
     contrastive_loss,
     graded_contrastive_loss,
+    sigmoid_loss,
 )
 from geoloc.pairs import PairFlags
 
@@ -33,6 +34,23 @@ def test_with_one_positive_a_query_it_is_the_contrastive_loss():
     plain = PairFlags(positive=own, negative=~own, weight=torch.ones(5, 8))
     expected = functional.cross_entropy(logits, torch.arange(5))
     assert float(graded_contrastive_loss(logits, plain)) == pytest.approx(float(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [contrastive_loss, graded_contrastive_loss, sigmoid_loss])
+def test_no_weights_are_weights_of_one(loss):
+    generator = torch.Generator().manual_seed(3)
+    logits = (9.0 * torch.randn(6, 9, generator=generator)).double().requires_grad_()
+    draws = torch.rand(6, 9, generator=generator)
+    positive = torch.eye(6, 9, dtype=torch.bool) | (draws > 0.9)
+    positive[2] = False
+    negative = ~positive & (draws > 0.2)
+    negative[4] = False
+    told = []
+    for weight in (None, torch.ones(6, 9)):
+        value = loss(logits, PairFlags(positive=positive, negative=negative, weight=weight))
+        told.append((value, *torch.autograd.grad(value, logits)))
+    for ours, theirs in zip(*told, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_equals_a_loop_with_shares_weights_and_ignored_pairs():

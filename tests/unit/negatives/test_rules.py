@@ -32,7 +32,7 @@ def test_another_image_of_the_same_place_stays_a_negative():
     flags = all_negatives(evidence)
     assert torch.equal(flags.positive, torch.eye(2, dtype=torch.bool))
     assert torch.equal(flags.negative, ~torch.eye(2, dtype=torch.bool))
-    assert torch.equal(flags.weight, torch.ones(2, 2))
+    assert torch.equal(flags.weights(), torch.ones(2, 2))
 
 
 NAMES = get_args(RuleName)
@@ -62,7 +62,7 @@ def test_every_rule_gives_consistent_flags(name, measure, positive_share):
     flags = rule(evidence)
     flags.check()
     assert bool((flags.positive & evidence.own).any(dim=1).all())
-    assert bool((flags.weight[evidence.own] == 1.0).all())
+    assert bool((flags.weights()[evidence.own] == 1.0).all())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,7 +71,7 @@ def test_before_the_first_fit_and_without_features_nothing_is_judged(name):
     evidence = observe(place, place, torch.eye(6, dtype=torch.bool))
     flags = build_rule(name, RuleSettings(near_km=1.0))(evidence)
     assert torch.equal(flags.negative, ~evidence.own)
-    assert bool((flags.weight == 1).all())
+    assert bool((flags.weights() == 1).all())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,7 +88,7 @@ def test_a_candidate_without_a_feature_is_a_plain_negative(name):
         settings = RuleSettings(measure=measure, near_km=0.0 if name == "distance" else 2e3)
         flags = build_rule(name, settings)(hidden)
         assert bool(flags.negative[unknown & ~evidence.own].all())
-        assert bool((flags.weight[unknown] == 1).all())
+        assert bool((flags.weights()[unknown] == 1).all())
 
 
 def naive_verdict(name, settings, pair):
@@ -136,7 +136,7 @@ def test_each_rule_equals_a_loop_over_pairs(name):
             }
             negative, weight = naive_verdict(name, settings, pair)
             assert bool(flags.negative[i, j]) == negative
-            assert float(flags.weight[i, j]) == pytest.approx(weight, rel=1e-5)
+            assert float(flags.weights()[i, j]) == pytest.approx(weight, rel=1e-5)
 
 
 def test_false_negatives_share_the_target_by_the_correlogram_and_never_beyond_the_cap():
