@@ -94,6 +94,24 @@ def test_fewer_shards_than_workers_start_fewer_workers(tmp_path):
     assert "1 loader workers instead of 8" in told[0]
 
 
+def test_a_run_that_goes_on_with_other_workers_keeps_its_order(tmp_path):
+    with ShardWriter(tmp_path / "shards", samples_per_shard=3) as writer:
+        for number in range(24):
+            record = Record(key=f"{number}", image_bytes=_jpeg(), latlon_deg=(1.0, 2.0))
+            writer.write(record)
+
+    def order(workers: int, strands: int | None) -> list[tuple[str, ...]]:
+        words = [f"data.train={tmp_path}/shards", f"data.workers={workers}", "data.batch_size=4"]
+        config = load_config(SMOKE, words)
+        preset = ImagePreset(size=8)
+        stream = training_stream(config, preset, say=quiet, strands=strands)
+        return [batch.key for batch in stream.epoch(1)]
+
+    begun = order(3, None)
+    assert order(0, 3) == order(2, 3) == order(8, 3) == begun
+    assert order(0, None) != begun
+
+
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device(load_config(SMOKE)) == "cpu"

@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoloc.errors import ConfigError
-from geoloc.experiment.loading import config_hash, config_tree, config_yaml, load_config
+from geoloc.experiment.loading import (
+    config_hash,
+    config_tree,
+    config_yaml,
+    load_config,
+    resume_hash,
+)
 
 MINIMAL = "name: x\nrun_dir: runs/x\ndata: {train: data/x}\n"
 
@@ -106,6 +112,12 @@ def test_hash_ignores_where_and_sees_what(write):
     assert config_hash(load_config(path, ["seed=1"])) != plain
     watched = ["data.worker_timeout_s=9", "training.stall_warning_s=null"]
     assert config_hash(load_config(path, [*watched, "training.trace_samples=true"])) == plain
+    # The workers of the beginning decide the order, so they are part of the result; those of a
+    # run that goes on decide nothing.
+    more = load_config(path, ["data.workers=7"])
+    assert config_hash(more) != plain
+    assert resume_hash(more) == resume_hash(load_config(path)) != plain
+    assert resume_hash(load_config(path, ["seed=1"])) != resume_hash(more)
 
 
 @given(
