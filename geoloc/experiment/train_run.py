@@ -74,9 +74,6 @@ def _train(config: ExperimentConfig, ranks: Ranks, *, say: Say) -> TrainOutcome:
         run = open_run(config) if ranks.is_main else RunDirectory(path=config.run_dir)
     if run.finished:
         return TrainOutcome(run=run, summary=f"{run.path} is finished already")
-    # A unit that dies ends in denormal weights, on which a CPU is some ten times slower. Threads
-    # take this over from the one that begins them, so it comes before the first arithmetic.
-    torch.set_flush_denormal(True)
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
     with ranks.main_first():
