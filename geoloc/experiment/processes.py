@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -55,4 +56,7 @@ def joined_processes(config: ExperimentConfig) -> Generator[Ranks]:
     try:
         yield Ranks.joined()
     finally:
+        # What still holds the group (a model wrapped for several processes, kept alive by a cycle)
+        # goes first: a group that outlives its end aborts the process when Python exits.
+        gc.collect()
         dist.destroy_process_group()
