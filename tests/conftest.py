@@ -4,6 +4,8 @@ import csv
 import importlib.util
 import math
 import os
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -47,6 +49,22 @@ def naive_variogram(places, values, edges, dissimilarity, metric="great_circle")
                     rows[k].append((1.0, lag, value, value**2, max(value, 0.0) ** 0.25))
     sums = np.array([np.sum(row, axis=0) if row else np.zeros(5) for row in rows])
     return sums, coincident
+
+
+@contextmanager
+def limited_files(size):
+    """Writing past `size` bytes fails as on a full disk (Python ignores the signal)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture(scope="session")
+def files_limited_to():
+    return limited_files
 
 
 @pytest.fixture(scope="session")

@@ -11,17 +11,13 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import simplejpeg
 from jaxtyping import UInt8
 from PIL import Image
 
 from geoloc.data.decoding import MAX_PIXELS, check_size, decode_image
 from geoloc.data.resampling import as_pixels
 from geoloc.data.workspace import Workspace
-
-try:
-    import simplejpeg
-except ModuleNotFoundError:
-    simplejpeg = None
 
 _rooms = Workspace()
 # Markers without a length, and those of a frame: baseline, extended, progressive.
@@ -51,7 +47,7 @@ class EncodedImage:
         self._max_pixels = max_pixels
         self._name = name
         self._decoded: Image.Image | None = None
-        size = None if simplejpeg is None else plain_jpeg_size(data)
+        size = plain_jpeg_size(data)
         if size is None:
             self._decoded = self._by_pillow()
             size = self._decoded.size
@@ -73,7 +69,6 @@ class EncodedImage:
         """
         if self._decoded is not None:
             return as_pixels(self._decoded)
-        assert simplejpeg is not None, "without it every image is decoded at once"
         width, height = self.size
         scaled = at_least is not None
         try:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -309,19 +307,12 @@ def test_rows_that_were_changed_after_they_were_written_are_found_and_made_anew(
     assert digests(tmp_path / "c") == digests(tmp_path / "straight")
 
 
-@contextmanager
-def largest_file(size: int) -> Generator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("size", [3_000, 20_000])
 def test_a_full_disk_is_one_clear_error_and_what_is_done_stays(
-    make_records: Callable[..., list[Record]], tmp_path: Path, size: int
+    make_records: Callable[..., list[Record]],
+    tmp_path: Path,
+    size: int,
+    files_limited_to: Callable[..., Any],
 ):
     records = make_records(12)
     # The samples of the last shard do not fit, in the second case; in the first no features do.
@@ -331,7 +322,7 @@ def test_a_full_disk_is_one_clear_error_and_what_is_done_stays(
             writer.write(replace(record, label=label))
     wide = {"preset": ImagePreset(size=16), "encode": pixels}
     with (
-        largest_file(size if size > 10_000 else 300),
+        files_limited_to(size if size > 10_000 else 300),
         pytest.raises(
             DataError, match=r"no room is left in .*: features of finished shards are kept"
         ),

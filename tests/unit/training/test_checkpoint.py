@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,19 +97,10 @@ def test_another_schema_version_is_refused_clearly(tmp_path: Path):
         load_checkpoint(path)
 
 
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """Writing past `size` bytes fails as on a full disk (Python ignores the signal)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("size", [0, 100, 300, 5000, 60_000, 99_000])
-def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(tmp_path: Path, size: int):
+def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(
+    tmp_path: Path, size: int, files_limited_to: Callable[..., Any]
+):
     before = save_checkpoint(tmp_path, 1, made_up(1.0, 25_000))
     with files_limited_to(size), pytest.raises(CheckpointError, match="intact"):
         save_checkpoint(tmp_path, 2, made_up(2.0, 25_000))

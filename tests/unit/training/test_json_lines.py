@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from training_worlds import ImageStream, StopAt, make_trainer
@@ -17,17 +16,6 @@ from geoloc.training.telemetry import SampleSink
 
 def lines(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """Writing past `size` bytes fails as on a full disk: the beginning is taken, the rest not."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_json_lines_after_a_resume_have_no_step_twice(tmp_path: Path):
@@ -64,7 +52,9 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("room", range(0, 60, 7))
-def test_a_full_disk_takes_a_line_whole_or_not_at_all(tmp_path: Path, room: int):
+def test_a_full_disk_takes_a_line_whole_or_not_at_all(
+    tmp_path: Path, room: int, files_limited_to: Callable[..., Any]
+):
     path = tmp_path / "m.jsonl"
     file = JsonLines(path)
     file.append(1, {"loss": 0.5})
@@ -80,7 +70,9 @@ def test_a_full_disk_takes_a_line_whole_or_not_at_all(tmp_path: Path, room: int)
     assert [line["step"] for line in lines(path)] == [1, 2]
 
 
-def test_a_rewind_on_a_full_disk_keeps_what_was_there(tmp_path: Path):
+def test_a_rewind_on_a_full_disk_keeps_what_was_there(
+    tmp_path: Path, files_limited_to: Callable[..., Any]
+):
     path = tmp_path / "m.jsonl"
     file = JsonLines(path)
     for step in (1, 2, 3):
