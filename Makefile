@@ -48,9 +48,13 @@ check: style types contracts test  ## all of the above: what continuous integrat
 mutate: $(VENV)/.test-installed  ## plant one-line bugs, each of which the tests must see
 	$(BIN)/python tests/mutate.py
 
-bench: $(VENV)/.test-installed  ## the benchmarks of docs/performance.md, as ratios of CPU time
+bench: $(VENV)/.test-installed  ## the main benchmarks of docs/performance.md, as ratios of CPU time
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/variogram_speed.py
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/pair_sampling.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/input_pipeline.py 200 5
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/feature_cache.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/pair_memory.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/step_speed.py
 
 wheel: $(VENV)/.test-installed  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
