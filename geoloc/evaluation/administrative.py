@@ -11,6 +11,8 @@ from geoloc.evaluation.predictions import PredictionTable
 from geoloc.evaluation.protocols import EvaluationProtocol
 from geoloc.places import Areas, Gazetteer
 
+AREAS_SOURCE = "Natural Earth 10 m, first-level areas; coast within 25 km counted to the land"
+
 
 def gazetteer_labels(
     latlon_deg: np.ndarray, protocol: EvaluationProtocol
@@ -36,9 +38,7 @@ def area_accuracy(table: PredictionTable, areas: Areas) -> dict[str, Any]:
     """
     truth = areas.locate(table.true_deg)
     guess = areas.locate(table.pred_deg)
-    told: dict[str, Any] = {
-        "source": "Natural Earth 10 m, first-level areas; coast within 25 km counted to the land"
-    }
+    told: dict[str, Any] = {"source": AREAS_SOURCE}
     for level, true, pred in (
         ("country", np.asarray(truth.country_code), np.asarray(guess.country_code)),
         ("region", _region(truth), _region(guess)),

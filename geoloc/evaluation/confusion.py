@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from geoloc.errors import DataError
+from geoloc.evaluation.administrative import AREAS_SOURCE
 from geoloc.places import Areas
 
 AT_SEA = "sea"
@@ -79,11 +80,15 @@ class CountryConfusion:
             for row, column in zip(*np.nonzero(self.count), strict=True)
         ]
         return {
-            "source": "Natural Earth 10 m, first-level areas; coast within 25 km counted to the land",
+            "source": AREAS_SOURCE,
             "country": [
                 {"code": code, "name": name, "true": int(true), "predicted": int(predicted)}
                 for code, name, true, predicted in zip(
-                    self.code, self.name, self.count.sum(axis=1), self.count.sum(axis=0), strict=True
+                    self.code,
+                    self.name,
+                    self.count.sum(axis=1),
+                    self.count.sum(axis=0),
+                    strict=True,
                 )
             ],
             "unplaced": self.unplaced,
@@ -114,8 +119,8 @@ def country_confusion(
         names |= {c: n for c, n in zip(table.country_code, table.country, strict=True) if c}
     true = truth.country_code[placed].astype(str)
     predicted = np.array([code or AT_SEA for code in guess.country_code[placed]], dtype=str)
-    known = {code: int((true == code).sum()) for code in set(true) | set(predicted)}
-    code = sorted(known.keys() - {AT_SEA}, key=lambda each: (-known[each], each)) + [AT_SEA]
+    known = {code: int((true == code).sum()) for code in {*true.tolist(), *predicted.tolist()}}
+    code = [*sorted(known.keys() - {AT_SEA}, key=lambda each: (-known[each], each)), AT_SEA]
     place = {each: at for at, each in enumerate(code)}
     count = np.zeros((len(code), len(code)), dtype=np.int64)
     rows = np.array([place[each] for each in true])
