@@ -114,8 +114,8 @@ def _write_shares(axes: Axes, share: Float64[np.ndarray, "row column"]) -> None:
         value = float(share[row, column])
         put_text(
             axes,
-            column,
-            row,
+            float(column),
+            float(row),
             f"{100 * value:.0f}",
             ha="center",
             va="center",

@@ -14,7 +14,9 @@ from geoloc.viz.html_page import data_uri, html_page
 from geoloc.viz.markdown import markdown_to_html
 
 _STYLE = """
-main { max-width: 1280px; }
+main { max-width: 1360px; }
+table { font-size: .86rem; }
+th, td { padding-right: 9px; }
 h3, h4, h5, h6 { font-size: 1rem; margin: 24px 0 8px; }
 .card > :first-child { margin-top: 0; }
 .card > :last-child { margin-bottom: 0; }
