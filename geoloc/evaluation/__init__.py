@@ -30,7 +30,7 @@ from geoloc.evaluation.predictions import (
 from geoloc.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocol_named
 from geoloc.evaluation.report import EvaluationReport, ReportRow, reports_json, scores_text
 from geoloc.evaluation.resampling import block_intervals, spatial_blocks
-from geoloc.evaluation.scoring import Scores, score_predictions
+from geoloc.evaluation.scoring import Scores, score_predictions, score_table
 from geoloc.evaluation.terminal import terminal_table
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "reports_json",
     "score_guesses",
     "score_predictions",
+    "score_table",
     "scores_text",
     "spatial_blocks",
     "terminal_table",

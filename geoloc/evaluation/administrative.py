@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Int64
 
 from geoloc.evaluation.predictions import PredictionTable
-from geoloc.evaluation.protocols import EvaluationProtocol
 from geoloc.places import Areas, Gazetteer
 
 AREAS_SOURCE = "Natural Earth 10 m, first-level areas; coast within 25 km counted to the land"
 
+NOT_IN_GAZETTEER = -1
+MISSING = -2
 
-def gazetteer_labels(
-    latlon_deg: np.ndarray, protocol: EvaluationProtocol
-) -> Mapping[str, np.ndarray]:
-    """The strings of each level for places, by the protocol's look-up; none without one."""
-    if protocol.admin_metric is None:
-        return {}
-    gazetteer = Gazetteer.load()
-    levels = gazetteer.levels(gazetteer.nearest(latlon_deg, metric=protocol.admin_metric))
-    return {level: np.asarray(names, dtype=object) for level, names in levels.items()}
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LevelCodes:
+    """The strings of one level over the whole gazetteer, as numbers: equal strings, equal numbers.
+
+    Attributes:
+        names: the strings, all different.
+        of_city: for each city of the gazetteer, which of them it has.
+    """
+
+    names: Any
+    of_city: Int64[np.ndarray, " city"]
+
+    def of(self, label: np.ndarray) -> Int64[np.ndarray, " row"]:
+        """The numbers of labels; `NOT_IN_GAZETTEER` where no city has one, `MISSING` for None."""
+        code = self.names.get_indexer(label).astype(np.int64)
+        unknown = np.flatnonzero(code == NOT_IN_GAZETTEER)
+        code[unknown[~labelled(label[unknown])]] = MISSING
+        return code
+
+
+@functools.lru_cache(maxsize=4)
+def level_codes(gazetteer: Gazetteer) -> Mapping[str, LevelCodes]:
+    """The strings of each level of a gazetteer as numbers, made once."""
+    codes: dict[str, LevelCodes] = {}
+    for level, names in gazetteer.levels(np.arange(len(gazetteer))).items():
+        of_city, different = pd.factorize(names)
+        codes[level] = LevelCodes(
+            names=pd.Index(different, dtype=object), of_city=of_city.astype(np.int64)
+        )
+    return codes
 
 
 def labelled(label: np.ndarray) -> np.ndarray:
     """Which rows have a label."""
-    return np.fromiter((name is not None for name in label), dtype=bool, count=len(label))
+    return np.asarray(pd.notna(label), dtype=bool)
 
 
 def area_accuracy(table: PredictionTable, areas: Areas) -> dict[str, Any]:

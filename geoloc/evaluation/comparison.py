@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from geoloc.evaluation.metrics import accuracy_within, geoscore
+from geoloc.evaluation.metrics import RowMeasure, accuracy_within, geoscore
+from geoloc.evaluation.resampling import BlockDraws
 
 RADII_KM = (25.0, 200.0, 750.0, 2500.0)
 RECALL_KS = (1, 5, 10)
@@ -133,40 +134,27 @@ class _Draws:
     def __init__(
         self, block: Int64[np.ndarray, " row"], *, seeds: int, resamples: int, seed: int
     ) -> None:
-        known, self._member = np.unique(block, return_inverse=True)
-        if len(known) < 2:
-            raise ValueError("all rows lie in one block: nothing can be said of other places")
         random = np.random.default_rng(seed)
-        even = np.full(len(known), 1.0 / len(known))
-        self._times = random.multinomial(len(known), even, size=resamples).astype(np.float64)
+        self._of_blocks = BlockDraws(block, resamples=resamples, generator=random)
+        if self._of_blocks.blocks < 2:
+            raise ValueError("all rows lie in one block: nothing can be said of other places")
         counts = random.multinomial(seeds, np.full(seeds, 1.0 / seeds), size=resamples)
         stretch = np.sqrt(seeds / (seeds - 1)) if seeds > 1 else 0.0
         self._seed_share = 1.0 / seeds + stretch * (counts - 1.0) / seeds
-        self._rows = self._times @ np.bincount(self._member, minlength=len(known))
 
     def metrics(self, errors: RowErrors) -> dict[str, Float64[np.ndarray, " draw"]]:
         """Each metric under each draw, averaged over the draw's seeds."""
+        everyone = np.ones(errors.distance_km.shape[1], dtype=bool)
         found = {
-            name: self._averaged(np.stack([self._mean(row) for row in rows], axis=1))
+            name: self._averaged(
+                [self._of_blocks.means(RowMeasure(value=row, counted=everyone)) for row in rows]
+            )
             for name, rows in _row_measures(errors).items()
         }
-        medians = np.stack([self._median(row) for row in errors.distance_km], axis=1)
-        found[MEDIAN] = self._averaged(medians)
+        found[MEDIAN] = self._averaged([self._of_blocks.medians(km) for km in errors.distance_km])
         return found
 
-    def _averaged(self, by_seed: Float64[np.ndarray, "draw seed"]) -> Float64[np.ndarray, " draw"]:
-        return (by_seed * self._seed_share).sum(axis=1)
-
-    def _mean(self, row: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " draw"]:
-        sums = np.bincount(self._member, row, minlength=self._times.shape[1])
-        return (self._times @ sums) / self._rows
-
-    def _median(self, km: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " draw"]:
-        """Weighted (lower) median under each draw."""
-        order = np.argsort(km, kind="stable")
-        ordered, member = km[order], self._member[order]
-        medians = np.empty(len(self._times))
-        for draw, times in enumerate(self._times):
-            reached = np.cumsum(times[member])
-            medians[draw] = ordered[np.searchsorted(reached, reached[-1] / 2.0)]
-        return medians
+    def _averaged(
+        self, by_seed: Sequence[Float64[np.ndarray, " draw"]]
+    ) -> Float64[np.ndarray, " draw"]:
+        return (np.stack(by_seed, axis=1) * self._seed_share).sum(axis=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
@@ -9,6 +11,24 @@ from geoloc.geodesy import unit_vectors
 
 GEOSCORE_MAXIMUM = 5000.0
 GEOSCORE_SCALE_KM = 1492.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RowMeasure:
+    """One measure of each row, and which rows it is defined on; the metric is the mean of these.
+
+    Attributes:
+        value: the measure; rows that do not count may hold anything finite.
+        counted: rows in the denominator.
+    """
+
+    value: Float64[np.ndarray, " row"]
+    counted: Bool[np.ndarray, " row"]
+
+    def mean(self) -> float | None:
+        """The metric, or None where no row counts."""
+        count = int(self.counted.sum())
+        return float(self.value[self.counted].sum() / count) if count else None
 
 
 def accuracy_within(

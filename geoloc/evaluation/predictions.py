@@ -165,10 +165,10 @@ def _with_our_names(frame: pd.DataFrame, columns: Mapping[str, str] | None) -> p
 def _keys(column: Any) -> np.ndarray:
     if pd.api.types.is_float_dtype(column.dtype):
         raise DataError("keys are floating-point numbers, which lose digits: give them as text")
-    if len(bad := np.flatnonzero(column.isna().to_numpy(bool) | (column.astype(str) == ""))):
+    text = column.astype(str)
+    if len(bad := np.flatnonzero(column.isna().to_numpy(bool) | (text == "").to_numpy(bool))):
         raise DataError(f"row {int(bad[0])} has no key")
-    key = column.astype(str).to_numpy(object)
-    repeated = pd.Series(key).duplicated().to_numpy(bool)
+    key, repeated = text.to_numpy(object), text.duplicated().to_numpy(bool)
     if repeated.any():
         row = int(np.flatnonzero(repeated)[0])
         raise DataError(
@@ -195,9 +195,9 @@ def _check_places(latlon_deg: np.ndarray, key: np.ndarray, *, what: str) -> None
 
 def _labels(column: Any) -> np.ndarray:
     """Labels as text; None for what is null or empty."""
-    missing = column.isna().to_numpy(bool)
-    text = column.astype(object).to_numpy(object).copy()
-    text[missing] = ""
-    text = np.array([str(label) for label in text], dtype=object)
-    text[text == ""] = None
-    return text
+    code, different = pd.factorize(column)
+    text = np.array(
+        [str(label) or None for label in pd.Index(different).to_numpy(object)] + [None],
+        dtype=object,
+    )
+    return text[code]

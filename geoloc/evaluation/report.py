@@ -126,12 +126,16 @@ class EvaluationReport:
             parts += ["## Ceilings: the most that can be reached", _table(ceilings)]
         if intervals := _interval_lines(self.rows):
             parts += [
-                "## 95 % intervals (plain bootstrap over spatial blocks of about 500 km)",
+                f"## 95 % intervals ({self._how_intervals()})",
                 _table(intervals),
             ]
         if areas := _area_lines(self.rows):
             parts += ["## By polygon (Natural Earth)", _table(areas)]
         return "\n\n".join(parts) + "\n"
+
+    def _how_intervals(self) -> str:
+        told = next(row.scores.intervals for row in self.rows if row.scores.intervals)
+        return f"{told['method']}, blocks of about {told['block_km']:g} km"
 
     def _facts(self) -> str:
         definition = self.rows[0].scores.definition

@@ -1,58 +1,64 @@
-"""Uncertainty of scores: a plain bootstrap over blocks of the Earth's surface."""
+"""Uncertainty of scores: a bootstrap over blocks of the Earth's surface."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
-from geoloc.geodesy import EARTH_RADIUS_KM
+from geoloc.evaluation.block_variance import BlockVariance, MeanVariance
+from geoloc.evaluation.blocks import BLOCK_KM, spatial_blocks
+from geoloc.evaluation.metrics import RowMeasure
 
-BLOCK_KM = 500.0
+__all__ = ["BLOCK_KM", "BlockDraws", "RowMeasure", "block_intervals", "spatial_blocks"]
+
+PLAIN = "percentile bootstrap over spatial blocks of the true places"
+WIDENED = f"{PLAIN}, widened for likeness across borders and for few or unequal blocks"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RowMeasure:
-    """One measure of each row, and which rows it is defined on; the metric is the mean of these.
+class BlockDraws:
+    """Draws of whole blocks with replacement, the same for every measure and every method.
+
+    Images of one neighbourhood are right or wrong together; drawing rows would make intervals too
+    narrow. Source: the block bootstrap (H. R. Künsch, Annals of Statistics 17, 1989; P. Hall,
+    Stochastic Processes and their Applications 20, 1985, for spatial blocks).
+
+    Args:
+        block: of each row.
+        resamples: how many draws.
+        generator: source of chance.
 
     Attributes:
-        value: the measure; rows that do not count may hold anything finite.
-        counted: rows in the denominator.
+        blocks: how many different blocks there are.
     """
 
-    value: Float64[np.ndarray, " row"]
-    counted: Bool[np.ndarray, " row"]
+    def __init__(
+        self, block: Int64[np.ndarray, " row"], *, resamples: int, generator: np.random.Generator
+    ) -> None:
+        known, self._member = np.unique(block, return_inverse=True)
+        self.blocks = len(known)
+        even = np.full(self.blocks, 1.0 / self.blocks)
+        self._times = generator.multinomial(self.blocks, even, size=resamples).astype(np.float64)
 
-    def mean(self) -> float | None:
-        """The metric, or None where no row counts."""
-        count = int(self.counted.sum())
-        return float(self.value[self.counted].sum() / count) if count else None
+    def means(self, measure: RowMeasure) -> Float64[np.ndarray, " draw"]:
+        """The mean of a measure under each draw; not a number where no drawn row counts."""
+        weight = measure.counted.astype(np.float64)
+        total = self._times @ np.bincount(
+            self._member, weight * measure.value, minlength=self.blocks
+        )
+        count = self._times @ np.bincount(self._member, weight, minlength=self.blocks)
+        return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
-
-def spatial_blocks(
-    latlon_deg: Float64[np.ndarray, "row 2"], *, block_km: float = BLOCK_KM
-) -> Int64[np.ndarray, " row"]:
-    """The block of each place in a grid of cells of about block_km by block_km.
-
-    Bands of equal latitude, each cut into as many cells as make their width at its middle nearest
-    to the height, so that cells are of nearly equal area from the equator to the poles.
-
-    Raises:
-        ValueError: block_km is not positive.
-    """
-    if not block_km > 0:
-        raise ValueError(f"block_km must be positive, not {block_km}")
-    bands = max(1, round(np.pi * EARTH_RADIUS_KM / block_km))
-    middle = np.deg2rad((np.arange(bands) + 0.5) * 180.0 / bands - 90.0)
-    around = 2.0 * np.pi * EARTH_RADIUS_KM * np.cos(middle) / block_km
-    cells = np.maximum(1, np.rint(around)).astype(np.int64)
-    first = np.concatenate([[0], np.cumsum(cells)[:-1]])
-    band = np.minimum(((latlon_deg[:, 0] + 90.0) / 180.0 * bands).astype(np.int64), bands - 1)
-    turn = np.mod(latlon_deg[:, 1] + 180.0, 360.0) / 360.0
-    cell = np.minimum((turn * cells[band]).astype(np.int64), cells[band] - 1)
-    return first[band] + cell
+    def medians(self, value: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " draw"]:
+        """The (lower) median under each draw."""
+        order = np.argsort(value, kind="stable")
+        ordered, member = value[order], self._member[order]
+        medians = np.empty(len(self._times))
+        for draw, times in enumerate(self._times):
+            reached = np.cumsum(times[member])
+            medians[draw] = ordered[np.searchsorted(reached, reached[-1] / 2.0)]
+        return medians
 
 
 def block_intervals(
@@ -60,19 +66,20 @@ def block_intervals(
     distance_km: Float64[np.ndarray, " row"],
     block: Int64[np.ndarray, " row"],
     *,
+    variance: BlockVariance | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, list[float]]:
-    """95 % percentile intervals of means and of the median distance (key ``median_km``).
+    """95 % intervals of means and of the median distance (key ``median_km``).
 
-    Whole blocks are drawn with replacement, since images of one neighbourhood are right or wrong
-    together; drawing rows would make the intervals too narrow. Source: the block bootstrap
-    (Künsch 1989; Hall 1985 for spatial blocks), percentile interval (Efron 1979).
+    Percentiles over draws of blocks (Efron 1979); with `variance`, the deviations of the draws are
+    stretched until they have that variance and Student's tails.
 
     Args:
         measures: what the metrics are the means of.
         distance_km: errors, for the median.
-        block: the block of each row.
+        block: the block of each row (`spatial_blocks`).
+        variance: of the same rows and blocks; None for the plain bootstrap.
         resamples: how many times blocks are drawn.
         seed: of the draws.
 
@@ -80,35 +87,53 @@ def block_intervals(
         Key to [low, high]; empty with fewer than two blocks or without resamples, since then
         nothing can be said.
     """
-    known, member = np.unique(block, return_inverse=True)
-    if len(known) < 2 or resamples < 1:
+    if resamples < 1 or not len(block) or (block == block[0]).all():
         return {}
-    generator = np.random.default_rng(seed)
-    share = np.full(len(known), 1.0 / len(known))
-    times = generator.multinomial(len(known), share, size=resamples).astype(np.float64)
+    draws = BlockDraws(block, resamples=resamples, generator=np.random.default_rng(seed))
     intervals: dict[str, list[float]] = {}
     for key, measure in measures.items():
-        weight = measure.counted.astype(np.float64)
-        total = times @ np.bincount(member, weight * measure.value, minlength=len(known))
-        count = times @ np.bincount(member, weight, minlength=len(known))
-        drawn = total[count > 0] / count[count > 0]
-        if len(drawn):
-            intervals[key] = _percentiles(drawn)
-    intervals["median_km"] = _percentiles(_medians(distance_km, member, times))
+        middle = measure.mean()
+        if middle is not None:
+            known = None if variance is None else variance.of(measure)
+            counted = measure.value[measure.counted]
+            intervals[key] = interval(
+                draws.means(measure), middle, known, within=(counted.min(), counted.max())
+            )
+    middle = float(np.median(distance_km))
+    known = None if variance is None else variance.of(below(distance_km, middle))
+    intervals["median_km"] = interval(
+        draws.medians(distance_km), middle, known, within=(distance_km.min(), distance_km.max())
+    )
     return intervals
 
 
-def _medians(distance_km: np.ndarray, member: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """The (lower) median of each draw of blocks."""
-    order = np.argsort(distance_km, kind="stable")
-    ordered, member = distance_km[order], member[order]
-    medians = np.empty(len(times))
-    for draw, drawn in enumerate(times):
-        reached = np.cumsum(drawn[member])
-        medians[draw] = ordered[np.searchsorted(reached, reached[-1] / 2.0)]
-    return medians
+def interval(
+    drawn: Float64[np.ndarray, " draw"],
+    middle: float,
+    variance: MeanVariance | None,
+    *,
+    within: tuple[float, float],
+) -> list[float]:
+    """The 95 % interval of a figure from its draws, widened about the figure itself.
 
-
-def _percentiles(drawn: np.ndarray) -> list[float]:
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    Args:
+        drawn: the figure under each draw.
+        middle: the figure.
+        variance: what its draws should have; None leaves them as they are.
+        within: the least and the greatest that it could be.
+    """
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    if variance is not None:
+        wide = variance.widening
+        low, high = middle + wide * (low - middle), middle + wide * (high - middle)
+        low, high = np.clip([min(low, middle), max(high, middle)], *within)
     return [float(low), float(high)]
+
+
+def below(value: Float64[np.ndarray, " row"], middle: float) -> RowMeasure:
+    """Which rows lie at or below a median: what the median's uncertainty comes from.
+
+    The median moves as the share below it moves, over the density there (Bahadur 1966).
+    """
+    everyone = np.ones(len(value), dtype=bool)
+    return RowMeasure(value=(value <= middle).astype(np.float64), counted=everyone)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
-from geoloc.evaluation.administrative import area_accuracy, gazetteer_labels, labelled
-from geoloc.evaluation.metrics import (
-    accuracy_within,
-    geoscore,
-    mean_of,
-    median_of,
-    nearest_place_index,
-)
+from geoloc.evaluation.administrative import area_accuracy
+from geoloc.evaluation.block_variance import BlockVariance
+from geoloc.evaluation.metrics import geoscore, mean_of, median_of, nearest_place_index
 from geoloc.evaluation.predictions import PredictionTable, prediction_table
 from geoloc.evaluation.protocols import EvaluationProtocol, protocol_named
-from geoloc.evaluation.resampling import BLOCK_KM, RowMeasure, block_intervals, spatial_blocks
+from geoloc.evaluation.resampling import (
+    BLOCK_KM,
+    WIDENED,
+    RowMeasure,
+    block_intervals,
+    spatial_blocks,
+)
+from geoloc.evaluation.row_measures import MeasuredRows, distance_measures
 from geoloc.places import Areas
 
 RESAMPLES = 500
-# How tables spell a label that is not there; OSV-5M's own write the first.
-_SPELT_MISSING = ("NaN", "nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,63 +99,102 @@ def score_predictions(
         DataError: a column is missing, the table is empty, a key is missing or repeated.
         CoordinateError: a place is not finite or out of range; the row and its key are named.
     """
-    protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
     table = prediction_table(frame, columns=columns)
-    if protocol.skip_missing:
-        table = _without_spelt_missing(table)
-    distance_km = protocol.distance_km(table.true_deg, table.pred_deg)
-    levels = gazetteer_labels(table.pred_deg, protocol) if table.label else {}
-    measures = distance_measures(distance_km, protocol) | level_measures(table, levels, protocol)
+    scores = score_table(
+        table, [protocol], gallery_latlon_deg=gallery_latlon_deg, resamples=resamples, seed=seed
+    )
+    return scores[0] if areas is None else replace(scores[0], areas=area_accuracy(table, areas))
+
+
+def score_table(
+    table: PredictionTable,
+    protocols: Sequence[EvaluationProtocol | str],
+    *,
+    gallery_latlon_deg: Float64[np.ndarray, "place 2"] | None = None,
+    resamples: int = RESAMPLES,
+    block_km: float = BLOCK_KM,
+    seed: int = 0,
+) -> list[Scores]:
+    """Score predictions under several protocols, looking each place up once for all of them.
+
+    Args:
+        table: the predictions.
+        protocols: some of `PROTOCOLS`, or their names.
+        gallery_latlon_deg: the places that could be answered, for the gallery's ceiling.
+        resamples: draws of the bootstrap; 0 for no intervals.
+        block_km: side of the bootstrap's blocks.
+        seed: of the bootstrap.
+
+    Raises:
+        ConfigError: there is no protocol of a name.
+    """
+    chosen = [protocol_named(each) if isinstance(each, str) else each for each in protocols]
+    rows = MeasuredRows(table)
+    bootstrap = None
+    if resamples > 0:
+        bootstrap = _Bootstrap(
+            block=spatial_blocks(table.true_deg, block_km=block_km),
+            variance=BlockVariance(table.true_deg, block_km=block_km),
+            block_km=block_km,
+            resamples=resamples,
+            seed=seed,
+        )
+    return [_scores(rows, each, gallery_latlon_deg, bootstrap) for each in chosen]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Bootstrap:
+    """How intervals are made, the same for every protocol."""
+
+    block: Int64[np.ndarray, " row"]
+    variance: BlockVariance
+    block_km: float
+    resamples: int
+    seed: int
+
+    def told(
+        self, measures: Mapping[str, RowMeasure], distance_km: Float64[np.ndarray, " row"]
+    ) -> dict[str, Any]:
+        """The intervals and how they were made, as JSON can hold it."""
+        values = block_intervals(
+            measures,
+            distance_km,
+            self.block,
+            variance=self.variance,
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+        return {
+            "method": WIDENED,
+            "level": 0.95,
+            "block_km": self.block_km,
+            "blocks": len(np.unique(self.block)),
+            "resamples": self.resamples,
+            "seed": self.seed,
+            "values": values,
+        }
+
+
+def _scores(
+    rows: MeasuredRows,
+    protocol: EvaluationProtocol,
+    gallery_deg: np.ndarray | None,
+    bootstrap: _Bootstrap | None,
+) -> Scores:
+    distance_km, measures = rows.distance_km(protocol), rows.measures(protocol)
+    ceilings = {"perfect_prediction": _means(rows.perfect(protocol))}
+    if gallery_deg is not None:
+        ceilings["gallery"] = _gallery_ceiling(rows, protocol, gallery_deg)
     return Scores(
         protocol=protocol.name,
-        count=len(table),
+        count=len(rows.table),
         metrics=_means(measures),
         summary=_summary(distance_km),
-        labelled={level: int(labelled(label).sum()) for level, label in table.label.items()},
-        ceilings=_ceilings(table, protocol, gallery_latlon_deg),
-        intervals=_intervals(table, measures, distance_km, resamples=resamples, seed=seed),
+        labelled=rows.labelled(protocol),
+        ceilings=ceilings,
+        intervals={} if bootstrap is None else bootstrap.told(measures, distance_km),
         definition=protocol.definition(),
-        areas=None if areas is None else area_accuracy(table, areas),
     )
-
-
-def distance_measures(
-    distance_km: Float64[np.ndarray, " row"], protocol: EvaluationProtocol
-) -> dict[str, RowMeasure]:
-    """The protocol's measures that follow from the distances alone, by their official keys."""
-    everyone = np.ones(len(distance_km), dtype=bool)
-    values: dict[str, np.ndarray] = {}
-    if protocol.mean_keys is not None:
-        mean_key, game_key = protocol.mean_keys
-        values = {mean_key: distance_km, game_key: geoscore(distance_km)}
-    for radius in protocol.thresholds_km:
-        within = accuracy_within(distance_km, radius, strict=protocol.strict)
-        values[f"Accuracy_{radius:g}_km_radius"] = within.astype(np.float64)
-    return {key: RowMeasure(value=value, counted=everyone) for key, value in values.items()}
-
-
-def level_measures(
-    table: PredictionTable, levels: Mapping[str, np.ndarray], protocol: EvaluationProtocol
-) -> dict[str, RowMeasure]:
-    """Whether each row's level is right; a missing label is never right."""
-    measures: dict[str, RowMeasure] = {}
-    for level, label in table.label.items():
-        if level in levels:
-            known = labelled(label)
-            right = known & (label == levels[level]).astype(bool)
-            counted = known if protocol.skip_missing else np.ones(len(table), dtype=bool)
-            measures[f"Accuracy_{level}"] = RowMeasure(
-                value=right.astype(np.float64), counted=counted
-            )
-    return measures
-
-
-def _without_spelt_missing(table: PredictionTable) -> PredictionTable:
-    """The table with None for every label that says in words that there is none."""
-    label = {level: names.copy() for level, names in table.label.items()}
-    for names in label.values():
-        names[np.isin(names.astype(str), _SPELT_MISSING)] = None
-    return replace(table, label=label)
 
 
 def _means(measures: Mapping[str, RowMeasure]) -> dict[str, float]:
@@ -172,52 +211,11 @@ def _summary(distance_km: np.ndarray) -> dict[str, float]:
     }
 
 
-def _ceilings(
-    table: PredictionTable, protocol: EvaluationProtocol, gallery_deg: np.ndarray | None
-) -> dict[str, dict[str, float]]:
-    zero = np.zeros(len(table))
-    truth = gazetteer_labels(table.true_deg, protocol) if table.label else {}
-    perfect = distance_measures(zero, protocol) | level_measures(table, truth, protocol)
-    ceilings = {"perfect_prediction": _means(perfect)}
-    if gallery_deg is not None:
-        nearest = gallery_deg[nearest_place_index(table.true_deg, gallery_deg)]
-        distance_km = protocol.distance_km(table.true_deg, nearest)
-        best = distance_measures(distance_km, protocol)
-        best |= _reachable_levels(table, gallery_deg, protocol)
-        ceilings["gallery"] = _means(best) | _summary(distance_km)
-    return ceilings
-
-
-def _reachable_levels(
-    table: PredictionTable, gallery_deg: np.ndarray, protocol: EvaluationProtocol
-) -> dict[str, RowMeasure]:
-    """Whether any place of the gallery would have got the row's label right."""
-    offered = gazetteer_labels(gallery_deg, protocol) if table.label else {}
-    best: dict[str, np.ndarray] = {}
-    for level, label in table.label.items():
-        if level in offered:
-            names = set(offered[level].tolist())
-            best[level] = np.array(
-                [name if name in names else None for name in label], dtype=object
-            )
-    return level_measures(table, best, protocol)
-
-
-def _intervals(
-    table: PredictionTable,
-    measures: Mapping[str, RowMeasure],
-    distance_km: np.ndarray,
-    *,
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    block = spatial_blocks(table.true_deg)
-    return {
-        "method": "plain percentile bootstrap over spatial blocks of the true places",
-        "level": 0.95,
-        "block_km": BLOCK_KM,
-        "blocks": len(np.unique(block)),
-        "resamples": resamples,
-        "seed": seed,
-        "values": block_intervals(measures, distance_km, block, resamples=resamples, seed=seed),
-    }
+def _gallery_ceiling(
+    rows: MeasuredRows, protocol: EvaluationProtocol, gallery_deg: np.ndarray
+) -> dict[str, float]:
+    true_deg = rows.table.true_deg
+    nearest = gallery_deg[nearest_place_index(true_deg, gallery_deg)]
+    distance_km = protocol.distance_km(true_deg, nearest)
+    best = distance_measures(distance_km, protocol) | rows.reachable_levels(gallery_deg, protocol)
+    return _means(best) | _summary(distance_km)

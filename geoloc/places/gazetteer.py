@@ -87,9 +87,13 @@ class Gazetteer:
         """
         validate_latlon(latlon_deg)
         places = latlon_deg.astype(np.float64, copy=False)
-        query = unit_vectors(places) if metric == "sphere" else places
-        _, index = _tree(self, metric).query(query)
-        return np.asarray(index, dtype=np.int64)
+        # neighbours asked for one after another find the branches of the tree still in the cache
+        order = _neighbours_together(places)
+        query = places[order]
+        _, found = _tree(self, metric).query(unit_vectors(query) if metric == "sphere" else query)
+        index = np.empty(len(places), dtype=np.int64)
+        index[order] = found
+        return index
 
     def levels(self, index: Int[np.ndarray, " place"]) -> dict[str, Shaped[np.ndarray, " place"]]:
         """Administrative names as OSV-5M writes them, keys country, region, sub-region, city.
@@ -111,6 +115,13 @@ class Gazetteer:
             CityName(name=name, region=region, sub_region=sub_region, country_code=code)
             for name, region, sub_region, code in rows
         ]
+
+
+def _neighbours_together(latlon_deg: np.ndarray) -> np.ndarray:
+    """An order of places by cells of some 0.7 by 1.4 degrees; 16 bits sort fast."""
+    row = ((latlon_deg[:, 0] + 90.0) * (255 / 180)).astype(np.uint16)
+    column = ((latlon_deg[:, 1] + 180.0) * (255 / 360)).astype(np.uint16)
+    return np.argsort(row * np.uint16(256) + column, kind="stable")
 
 
 @functools.lru_cache(maxsize=4)
