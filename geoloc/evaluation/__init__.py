@@ -10,7 +10,10 @@ from geoloc.evaluation.baselines import (
     score_guesses,
 )
 from geoloc.evaluation.comparison import Comparison, RowErrors, compare, metric_values
+from geoloc.evaluation.error_analysis import ErrorAnalysis, analyse_errors
+from geoloc.evaluation.error_field import ErrorField, error_fields
 from geoloc.evaluation.evaluate import evaluate_split, place_recall
+from geoloc.evaluation.fairness import Fairness, fairness
 from geoloc.evaluation.metrics import (
     accuracy_within,
     geoscore,
@@ -31,6 +34,7 @@ from geoloc.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocol_
 from geoloc.evaluation.report import EvaluationReport, ReportRow, reports_json, scores_text
 from geoloc.evaluation.resampling import block_intervals, spatial_blocks
 from geoloc.evaluation.scoring import Scores, score_predictions, score_table
+from geoloc.evaluation.strata import StrataTable, Stratum
 from geoloc.evaluation.terminal import terminal_table
 
 __all__ = [
@@ -41,19 +45,27 @@ __all__ = [
     "PROTOCOLS",
     "RANDOM_PLACE",
     "Comparison",
+    "ErrorAnalysis",
+    "ErrorField",
     "EvaluationProtocol",
     "EvaluationReport",
+    "Fairness",
     "PredictionTable",
     "ReportRow",
     "RowErrors",
     "Scores",
+    "StrataTable",
+    "Stratum",
     "accuracy_within",
+    "analyse_errors",
     "baseline_places",
     "baseline_scores",
     "best_constant_place",
     "block_intervals",
     "compare",
+    "error_fields",
     "evaluate_split",
+    "fairness",
     "geoscore",
     "mean_of",
     "median_of",

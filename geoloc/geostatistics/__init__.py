@@ -6,6 +6,14 @@ add up. Nothing here has heard of images, batches or models.
 """
 
 from geoloc.geostatistics.accumulator import Engine, VariogramAccumulator
+from geoloc.geostatistics.autocorrelation import (
+    CLUSTERS,
+    Autocorrelation,
+    LocalMoran,
+    gearys_c,
+    local_moran,
+    morans_i,
+)
 from geoloc.geostatistics.band import ConditionalBand
 from geoloc.geostatistics.cross import cross_variogram
 from geoloc.geostatistics.curves import fit_curves
@@ -17,6 +25,11 @@ from geoloc.geostatistics.fitting import fit_best, fit_variogram
 from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
 from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.local import LocalVariograms, local_variograms
+from geoloc.geostatistics.neighbours import (
+    SpatialWeights,
+    nearest_neighbours,
+    neighbours_within,
+)
 from geoloc.geostatistics.replicates import bootstrap_intervals, fit_replicates
 from geoloc.geostatistics.resampling import bootstrap_curves, percentile_interval
 from geoloc.geostatistics.separation import sample_lags
@@ -25,11 +38,15 @@ from geoloc.geostatistics.variogram import Variogram
 from geoloc.geostatistics.variogram_fit import Structure, VariogramFit
 
 __all__ = [
+    "CLUSTERS",
+    "Autocorrelation",
     "ConditionalBand",
     "Engine",
     "IsotonicFit",
     "LagBins",
+    "LocalMoran",
     "LocalVariograms",
+    "SpatialWeights",
     "Structure",
     "ValueBins",
     "Variogram",
@@ -47,8 +64,13 @@ __all__ = [
     "fit_replicates",
     "fit_variogram",
     "gaussian_field",
+    "gearys_c",
     "load_variogram",
+    "local_moran",
     "local_variograms",
+    "morans_i",
+    "nearest_neighbours",
+    "neighbours_within",
     "percentile_interval",
     "sample_lags",
     "save_variogram",
