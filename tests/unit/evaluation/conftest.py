@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from geoloc.geodesy import sample_sphere
 from geoloc.places import Gazetteer
+
+# `softmax_worlds` is imported by name, in whatever mode pytest imports the tests.
+sys.path.insert(0, str(Path(__file__).parent))
 
 LEVELS = ("country", "region", "sub-region", "city")
 
