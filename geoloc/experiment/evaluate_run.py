@@ -35,10 +35,10 @@ from geoloc.experiment.galleries import (
     gallery_label,
     gallery_named,
     place_encoder,
-    training_places,
 )
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.experiment.trained_run import TrainedRun, open_trained_run
+from geoloc.experiment.training_places import training_places
 from geoloc.geodesy import great_circle_km
 from geoloc.inference.runs import is_finished
 from geoloc.places import Areas

@@ -11,13 +11,13 @@ from jaxtyping import Float64
 from geoloc.batch import GeoBatch
 from geoloc.data.feature_batches import FeatureBatches
 from geoloc.experiment.build import Say, model_spec
-from geoloc.experiment.galleries import keep_training_places, training_places
 from geoloc.experiment.prepare_data import features_of, thin
 from geoloc.experiment.refit_diary import RefitDiary
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.experiment.streams import plain_stream, training_stream
 from geoloc.experiment.training_batches import cached_batches, streamed_batches
+from geoloc.experiment.training_places import keep_training_places, training_places
 from geoloc.experiment.validate import validator
 from geoloc.models import DualEncoder, save_model
 from geoloc.negatives import EpochExpectation, FeatureBank

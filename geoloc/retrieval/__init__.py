@@ -5,10 +5,17 @@ from geoloc.retrieval.faiss_index import FaissFlatIndex
 from geoloc.retrieval.gallery import Gallery, is_gallery_name, places_fingerprint
 from geoloc.retrieval.index import ExactIndex, NearestIndex, Ranking
 from geoloc.retrieval.index_kinds import IndexKind, build_index
-from geoloc.retrieval.places_sources import distinct_places, places_from_csv
+from geoloc.retrieval.places_sources import (
+    PLACE_FILES,
+    distinct_places,
+    grouped_places_from_file,
+    places_from_file,
+    save_places,
+)
 from geoloc.retrieval.ranks import own_place_ranks
 
 __all__ = [
+    "PLACE_FILES",
     "Embedded",
     "ExactIndex",
     "FaissFlatIndex",
@@ -19,8 +26,10 @@ __all__ = [
     "build_index",
     "distinct_places",
     "embed_stream",
+    "grouped_places_from_file",
     "is_gallery_name",
     "own_place_ranks",
     "places_fingerprint",
-    "places_from_csv",
+    "places_from_file",
+    "save_places",
 ]

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from geoloc.errors import CheckpointError, ConfigError, DataError
-from geoloc.experiment.galleries import (
-    build_gallery,
+from geoloc.experiment.galleries import build_gallery
+from geoloc.experiment.gathered_places import PlacesRequest
+from geoloc.experiment.prepare_data import read_places
+from geoloc.experiment.training_places import (
     keep_training_places,
     training_places,
     training_places_drawn_from,
 )
-from geoloc.experiment.prepare_data import read_places
 from geoloc.retrieval import Gallery
 
 
@@ -22,7 +23,8 @@ def quiet(_line):
 
 
 def build(run, source, name=None):
-    return build_gallery(run.path, str(source), name=name, say=quiet, device="cpu")
+    request = PlacesRequest(sources=(str(source),))
+    return build_gallery(run.path, request, name=name, say=quiet, device="cpu")
 
 
 @pytest.fixture
@@ -103,9 +105,8 @@ def test_the_count_belongs_to_the_places_kept_last(make_run):
 def test_shards_that_were_thinned_are_noted_in_the_gallerys_card(make_run, tmp_path):
     run = make_run(gallery_places=4)
     told = []
-    folder, gallery = build_gallery(
-        run.path, str(tmp_path / "test"), name="few", say=told.append, device="cpu"
-    )
+    request = PlacesRequest(sources=(str(tmp_path / "test"),))
+    folder, gallery = build_gallery(run.path, request, name="few", say=told.append, device="cpu")
     assert (len(gallery), gallery.drawn_from) == (4, 6)
     assert json.loads((folder / "gallery.json").read_text())["drawn_from"] == 6
     assert "drawn at random from 6" in told[0]

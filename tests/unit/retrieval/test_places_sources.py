@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geoloc.errors import CoordinateError, DataError
-from geoloc.retrieval import distinct_places, places_from_csv
+from geoloc.retrieval import distinct_places, places_from_file
 
 
 def test_distinct_places_against_a_naive_loop():
@@ -33,26 +33,26 @@ def test_csv_by_the_usual_names(tmp_path, header):
     values = {"lat": "1.5", "lon": "-2.5", "lng": "-2.5", "latitude": "1.5", "longitude": "-2.5"}
     row = ",".join(values.get(name.lower(), "x") for name in header.split(","))
     path.write_text(f"{header}\n{row}\n")
-    assert places_from_csv(path).tolist() == [[1.5, -2.5]]
+    assert places_from_file(path).tolist() == [[1.5, -2.5]]
 
 
 def test_csv_by_names_given_and_its_errors(tmp_path):
     path = tmp_path / "places.csv"
     path.write_text("y,x\n1,2\n3,\n")
     with pytest.raises(DataError, match=r"no one column.*\['y', 'x'\]"):
-        places_from_csv(path)
+        places_from_file(path)
     with pytest.raises(DataError, match="no column 'lat'"):
-        places_from_csv(path, latitude="lat", longitude="x")
+        places_from_file(path, latitude="lat", longitude="x")
     with pytest.raises(CoordinateError, match="row 2"):
-        places_from_csv(path, latitude="y", longitude="x")
+        places_from_file(path, latitude="y", longitude="x")
     path.write_text("lat,lon\n1,2\n95,2\n")
     with pytest.raises(CoordinateError, match="95"):
-        places_from_csv(path)
+        places_from_file(path)
     path.write_text("lat,lon\n")
     with pytest.raises(DataError, match="header only"):
-        places_from_csv(path)
+        places_from_file(path)
     path.write_text("")
     with pytest.raises(DataError, match="cannot be read"):
-        places_from_csv(path)
+        places_from_file(path)
     with pytest.raises(DataError, match="no file"):
-        places_from_csv(tmp_path / "absent.csv")
+        places_from_file(tmp_path / "absent.csv")
