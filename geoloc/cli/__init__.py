@@ -18,6 +18,7 @@ from geoloc.cli import (
     query,
     score,
     shards,
+    split,
     train,
     variogram,
 )
@@ -26,7 +27,19 @@ from geoloc.errors import GeolocError
 
 __all__ = ["main"]
 
-_COMMANDS = (train, evaluate, ablate, query, score, shards, embed, gallery, variogram, config)
+_COMMANDS = (
+    train,
+    evaluate,
+    ablate,
+    query,
+    score,
+    shards,
+    split,
+    embed,
+    gallery,
+    variogram,
+    config,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -66,6 +66,10 @@ def _add_make(make: argparse.ArgumentParser) -> None:
     for column in ("path", "latitude", "longitude"):
         table.add_argument(f"--{column}-column", default=column)
     table.add_argument("--id-column", help="unique name of a sample (default: the row's number)")
+    table.add_argument(
+        "--split-column",
+        help="write OUT/train, OUT/validation and OUT/test by this column of `geoloc split`",
+    )
     table.set_defaults(run=_make_csv)
     photos = sources.add_parser("photos", help="a folder of photos with EXIF GPS")
     photos.add_argument("folder", type=Path)
@@ -163,6 +167,7 @@ def _make_csv(args: argparse.Namespace) -> int:
             latitude=args.latitude_column,
             longitude=args.longitude_column,
             id=args.id_column,
+            split=args.split_column,
         ),
         image_folder=args.images,
         samples_per_shard=args.samples_per_shard,
@@ -182,6 +187,8 @@ def _make_photos(args: argparse.Namespace) -> int:
 def _tell(report: WriteReport, out: Path) -> int:
     """Say what was written, and what was not and why."""
     print(f"{report.written:,} of {report.total:,} samples written to {out}")
+    if len(report.by_split) > 1:
+        print(*(f"{count:8,}  {out / split}" for split, count in report.by_split.items()), sep="\n")
     for kind, count in report.skipped.items():
         names = ", ".join(report.examples.get(kind, ())[:3])
         print(f"{count:8,}  left out: {kind} ({names})")

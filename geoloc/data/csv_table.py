@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from geoloc.data.decoding import read_limited
 from geoloc.data.member_names import member_stem
 from geoloc.data.record import PlaceError, Record, place_of
 from geoloc.data.shard_image import shard_image
+from geoloc.data.splits import SPLITS
 from geoloc.data.table_rows import read_table
 from geoloc.data.write_report import CountingWriter, WriteReport
 from geoloc.errors import DataError, ImageError
@@ -23,12 +24,21 @@ class CsvColumns:
         path: of the image, absolute or relative to the folder of images.
         latitude, longitude: in degrees.
         id: unique name of a sample; None numbers the rows.
+        split: which of train, validation and test a sample goes to, as `geoloc split` writes it;
+            None makes one set of all.
     """
 
     path: str = "path"
     latitude: str = "latitude"
     longitude: str = "longitude"
     id: str | None = None
+    split: str | None = None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns that a table must have."""
+        optional = (name for name in (self.id, self.split) if name)
+        return (self.path, self.latitude, self.longitude, *optional)
 
 
 def write_csv_shards(
@@ -47,6 +57,9 @@ def write_csv_shards(
     are, with their EXIF data; other formats are encoded as JPEG of high quality. Every image is
     decoded once.
 
+    With a column of splits each goes to ``out_folder/<split>``; rows that name no split are left
+    out, counted by what stands there (``buffer``, ``no_place``).
+
     Args:
         table: CSV with a header, UTF-8.
         out_folder: new or empty.
@@ -57,28 +70,66 @@ def write_csv_shards(
 
     Returns:
         What was written and, by kind, what was skipped: ``malformed_row``, ``bad_id``,
-        ``duplicate_id``, ``no_path``, and the kinds of `place_of` and `read_image`.
+        ``duplicate_id``, ``no_path``, ``no_split``, and the kinds of `place_of` and `read_image`.
 
     Raises:
         DataError: the table is missing, unreadable or lacks a column; the target is not empty;
             or nothing could be written.
     """
     names = columns or CsvColumns()
-    needed = (names.path, names.latitude, names.longitude, *((names.id,) if names.id else ()))
-    rows = read_table(table, needed=needed)
-    root = table.parent if image_folder is None else image_folder
+    return write_row_shards(
+        read_table(table, needed=names.needed),
+        out_folder,
+        columns=names,
+        image_folder=table.parent if image_folder is None else image_folder,
+        samples_per_shard=samples_per_shard,
+        progress=progress,
+    )
+
+
+def write_row_shards(
+    rows: Iterable[Mapping[str, str | None]],
+    out_folder: Path,
+    *,
+    columns: CsvColumns,
+    image_folder: Path,
+    samples_per_shard: int = 1000,
+    progress: Callable[[int], None] | None = None,
+    unused_images: Callable[[], int] = lambda: 0,
+) -> WriteReport:
+    """Write the images that rows name as shards, as `write_csv_shards` does.
+
+    Args:
+        rows: cells by column; one with the key ``""`` is malformed.
+        out_folder: new or empty.
+        columns: names of the columns.
+        image_folder: what relative paths start from.
+        samples_per_shard: samples in each tar.
+        progress: called with the number of rows done.
+        unused_images: asked at the end how many images no row names.
+
+    Raises:
+        DataError: the target is not empty; or nothing could be written.
+    """
     seen: set[str] = set()
-    with CountingWriter(
-        {out_folder.name: out_folder}, samples_per_shard=samples_per_shard
-    ) as writer:
+    folders = {out_folder.name: out_folder}
+    if columns.split is not None:
+        folders = {split: out_folder / split for split in SPLITS}
+    with CountingWriter(folders, samples_per_shard=samples_per_shard) as writer:
         for number, row in enumerate(rows):
-            key = f"{number:08d}" if names.id is None else row.get(names.id) or ""
-            record = _record(row, key, names=names, root=root, seen=seen, tally=writer)
-            if record is not None:
-                writer.write(out_folder.name, record)
+            key = f"{number:08d}" if columns.id is None else row.get(columns.id) or ""
+            split = out_folder.name if columns.split is None else row.get(columns.split) or ""
+            if split in folders:
+                record = _record(
+                    row, key, names=columns, root=image_folder, seen=seen, tally=writer
+                )
+                if record is not None:
+                    writer.write(split, record)
+            else:
+                writer.skip("malformed_row" if "" in row else split or "no_split", key)
             if progress is not None:
                 progress(number + 1)
-    return writer.report()
+    return writer.report(unused_images=unused_images())
 
 
 def _record(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
-from geoloc.geodesy import unit_vectors
+from geoloc.geodesy import nearest_place_index as nearest_place_index
 
 GEOSCORE_MAXIMUM = 5000.0
 GEOSCORE_SCALE_KM = 1492.7
@@ -85,22 +85,3 @@ def recall_at_k(rank: Int[np.ndarray, " query"], k: int) -> float:
     if k < 1 or not len(rank) or int(rank.min()) < 1:
         raise ValueError("recall@k needs k >= 1 and at least one rank, ranks counting from 1")
     return float(np.mean(rank <= k))
-
-
-def nearest_place_index(
-    latlon_deg: Float[np.ndarray, "row 2"], gallery_latlon_deg: Float[np.ndarray, "place 2"]
-) -> Int[np.ndarray, " row"]:
-    """Index of the gallery place nearest to each place on the sphere, by a tree of unit vectors.
-
-    What a perfect model could answer with this gallery: its error is the gallery's ceiling.
-
-    Raises:
-        ValueError: the gallery is empty.
-    """
-    from scipy.spatial import KDTree
-
-    if not len(gallery_latlon_deg):
-        raise ValueError("an empty gallery has no nearest place")
-    tree = KDTree(unit_vectors(gallery_latlon_deg.astype(np.float64)))
-    _, index = tree.query(unit_vectors(latlon_deg.astype(np.float64)))
-    return np.asarray(index, dtype=np.int64)

@@ -18,6 +18,7 @@ from geoloc.geodesy.distance import (
     great_circle_km,
     pairwise_great_circle_km,
 )
+from geoloc.geodesy.nearest import nearest_place_index, nearest_place_km
 from geoloc.geodesy.projection import (
     destination_deg,
     equal_earth,
@@ -38,6 +39,8 @@ __all__ = [
     "latlon_from_unit_vectors",
     "latlon_to_local_km",
     "local_to_latlon_deg",
+    "nearest_place_index",
+    "nearest_place_km",
     "normalize_latlon",
     "pairwise_great_circle_km",
     "sample_sphere",
