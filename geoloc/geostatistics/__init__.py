@@ -14,7 +14,9 @@ from geoloc.geostatistics.dissimilarity import ValueBins
 from geoloc.geostatistics.estimate import accumulator_for, estimate_variogram
 from geoloc.geostatistics.files import load_variogram, save_variogram, write_variogram_csv
 from geoloc.geostatistics.fitting import fit_best, fit_variogram
+from geoloc.geostatistics.given_fit import given_variogram
 from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
+from geoloc.geostatistics.kriging import Kriged, kriging_weights, ordinary_kriging
 from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.local import LocalVariograms, local_variograms
 from geoloc.geostatistics.replicates import bootstrap_intervals, fit_replicates
@@ -28,6 +30,7 @@ __all__ = [
     "ConditionalBand",
     "Engine",
     "IsotonicFit",
+    "Kriged",
     "LagBins",
     "LocalVariograms",
     "Structure",
@@ -47,8 +50,11 @@ __all__ = [
     "fit_replicates",
     "fit_variogram",
     "gaussian_field",
+    "given_variogram",
+    "kriging_weights",
     "load_variogram",
     "local_variograms",
+    "ordinary_kriging",
     "percentile_interval",
     "sample_lags",
     "save_variogram",
