@@ -22,7 +22,9 @@ from geoloc.geostatistics.dissimilarity import ValueBins
 from geoloc.geostatistics.estimate import accumulator_for, estimate_variogram
 from geoloc.geostatistics.files import load_variogram, save_variogram, write_variogram_csv
 from geoloc.geostatistics.fitting import fit_best, fit_variogram
+from geoloc.geostatistics.given_fit import given_variogram
 from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
+from geoloc.geostatistics.kriging import Kriged, kriging_weights, ordinary_kriging
 from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.local import LocalVariograms, local_variograms
 from geoloc.geostatistics.neighbours import (
@@ -43,6 +45,7 @@ __all__ = [
     "ConditionalBand",
     "Engine",
     "IsotonicFit",
+    "Kriged",
     "LagBins",
     "LocalMoran",
     "LocalVariograms",
@@ -65,12 +68,15 @@ __all__ = [
     "fit_variogram",
     "gaussian_field",
     "gearys_c",
+    "given_variogram",
+    "kriging_weights",
     "load_variogram",
     "local_moran",
     "local_variograms",
     "morans_i",
     "nearest_neighbours",
     "neighbours_within",
+    "ordinary_kriging",
     "percentile_interval",
     "sample_lags",
     "save_variogram",

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geoloc.errors import ConfigError, CoordinateError, DataError
+from geoloc.geodesy import great_circle_km, sample_sphere
+from geoloc.geostatistics import (
+    gaussian_field,
+    given_variogram,
+    kriging_weights,
+    ordinary_kriging,
+)
+
+SPHERE = given_variogram("exponential", nugget=0.2, partial_sill=1.0, scale=900.0)
+PLANE = given_variogram(
+    "spherical", nugget=0.1, partial_sill=2.0, scale=5.0, unit="m", lag_metric="euclidean"
+)
+
+
+def near_paris(count, seed, spread_deg=4.0):
+    generator = np.random.default_rng(seed)
+    return np.array([48.0, 2.0]) + generator.uniform(-spread_deg, spread_deg, (count, 2))
+
+
+def naive(places, values, target, fit, *, filtered=False):
+    """One target at a time, row by row, from the equations as the books have them."""
+    n = len(places)
+    matrix, right = np.zeros((n + 1, n + 1)), np.zeros(n + 1)
+    for i in range(n):
+        for j in range(n):
+            lag = float(great_circle_km(places[i], places[j]))
+            matrix[i, j] = 0.0 if i == j else float(fit(lag))
+            if filtered and i != j and lag == 0:
+                matrix[i, j] = fit.nugget
+        matrix[i, n] = matrix[n, i] = 1.0
+        lag = float(great_circle_km(places[i], target))
+        right[i] = float(fit(lag))
+        if filtered and lag == 0:
+            right[i] = fit.nugget
+    right[n] = 1.0
+    solved = np.linalg.solve(matrix, right)
+    variance = float(solved @ right) - (fit.nugget if filtered else 0.0)
+    return float(solved[:n] @ values), variance
+
+
+@pytest.mark.parametrize("at_data", ["exact", "filtered"])
+@pytest.mark.parametrize("model", ["exponential", "spherical", "gaussian"])
+def test_estimates_on_the_sphere_are_those_of_a_loop(at_data, model):
+    fit = given_variogram(model, nugget=0.2, partial_sill=1.0, scale=700.0)
+    places, targets = near_paris(12, 0), near_paris(5, 1)
+    targets[0] = places[3]
+    values = np.random.default_rng(2).normal(size=12)
+    kriged = ordinary_kriging(places, values, targets, fit, at_data=at_data)
+    expected = [
+        naive(places, values, each, fit, filtered=at_data == "filtered") for each in targets
+    ]
+    assert kriged.value.tolist() == pytest.approx([e for e, _ in expected], abs=1e-9)
+    assert kriged.variance.tolist() == pytest.approx([v for _, v in expected], abs=1e-9)
+
+
+def test_neighbours_are_the_nearest_on_the_sphere_across_the_date_line():
+    places = np.array([[0.0, 179.0], [0.0, -179.0], [1.0, 180.0], [0.0, 150.0], [0.0, -150.0]])
+    values = np.array([1.0, 2.0, 3.0, 50.0, 60.0])
+    target = np.array([[0.0, -179.9]])
+    near = ordinary_kriging(places, values, target, SPHERE, neighbours=3)
+    alone = ordinary_kriging(places[:3], values[:3], target, SPHERE)
+    assert near.value.tolist() == pytest.approx(alone.value.tolist(), rel=1e-12)
+    assert near.variance.tolist() == pytest.approx(alone.variance.tolist(), rel=1e-12)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 1000), neighbours=st.sampled_from([1, 4, None]))
+def test_a_place_gets_its_own_value_back_without_error(seed, neighbours):
+    places = near_paris(9, seed)
+    values = np.random.default_rng(seed).normal(size=9)
+    kriged = ordinary_kriging(places, values, places, SPHERE, neighbours=neighbours)
+    assert kriged.value.tolist() == pytest.approx(values.tolist(), abs=1e-9)
+    assert kriged.variance.tolist() == pytest.approx([0.0] * 9, abs=1e-9)
+
+
+def test_filtered_does_not_give_noise_back_and_is_smooth_at_the_data():
+    places = near_paris(30, 3, spread_deg=1.0)
+    values = np.random.default_rng(4).normal(size=30)
+    beside = places[:1] + np.array([[0.0, 1e-5]])
+    both = np.concatenate([places[:1], beside])
+    filtered = ordinary_kriging(places, values, both, SPHERE, at_data="filtered")
+    exact = ordinary_kriging(places, values, both, SPHERE)
+    assert abs(float(filtered.value[0]) - values[0]) > 0.1
+    assert float(filtered.value[0]) == pytest.approx(float(filtered.value[1]), abs=1e-4)
+    assert abs(float(exact.value[0] - exact.value[1])) > 0.1
+    # beside the data the two estimates agree, and the exact one also bears the target's nugget
+    assert float(filtered.value[1]) == pytest.approx(float(exact.value[1]), abs=1e-9)
+    assert float(exact.variance[1] - filtered.variance[1]) == pytest.approx(0.2, abs=1e-9)
+
+
+@settings(max_examples=25)
+@given(shift=st.floats(-1e3, 1e3), factor=st.floats(0.1, 10.0))
+def test_a_mean_is_carried_through_and_a_factor_scales(shift, factor):
+    places, targets = near_paris(8, 5), near_paris(4, 6)
+    values = np.random.default_rng(7).normal(size=8)
+    plain = ordinary_kriging(places, values, targets, SPHERE)
+    moved = ordinary_kriging(places, shift + factor * values, targets, SPHERE)
+    expected = (shift + factor * plain.value).tolist()
+    assert moved.value.tolist() == pytest.approx(expected, rel=1e-9, abs=1e-7)
+    assert moved.variance.tolist() == pytest.approx(plain.variance.tolist(), rel=1e-12)
+
+
+def test_several_values_a_place_are_kriged_side_by_side():
+    places, targets = near_paris(7, 8), near_paris(3, 9)
+    values = np.random.default_rng(10).normal(size=(7, 4, 2))
+    for neighbours in (None, 5):
+        together = ordinary_kriging(places, values, targets, SPHERE, neighbours=neighbours)
+        assert together.value.shape == (3, 4, 2)
+        for column in np.ndindex(4, 2):
+            alone = ordinary_kriging(
+                places, values[:, *column], targets, SPHERE, neighbours=neighbours
+            )
+            assert together.value[:, *column].tolist() == pytest.approx(alone.value.tolist())
+
+
+def test_weights_of_batches_are_those_of_each_system_whatever_the_unit_of_the_values():
+    generator = torch.Generator().manual_seed(0)
+    position = torch.rand(6, 5, 2, generator=generator, dtype=torch.float64) * 8
+    target = torch.rand(6, 3, 2, generator=generator, dtype=torch.float64) * 8
+    between, to = PLANE(torch.cdist(position, position)), PLANE(torch.cdist(position, target))
+    weight, multiplier = kriging_weights(between, to)
+    assert weight.sum(dim=1) == pytest.approx(1.0, abs=1e-12)
+    for one in range(6):
+        alone, alone_multiplier = kriging_weights(between[one], to[one])
+        assert torch.allclose(weight[one], alone, atol=1e-12)
+        assert torch.allclose(multiplier[one], alone_multiplier, atol=1e-12)
+    tiny, tiny_multiplier = kriging_weights(between * 1e-12, to * 1e-12)
+    assert torch.allclose(tiny, weight, atol=1e-9)
+    assert torch.allclose(tiny_multiplier * 1e12, multiplier, atol=1e-9)
+
+
+def test_simulated_fields_are_estimated_without_bias_and_with_the_error_that_is_told():
+    generator = torch.Generator().manual_seed(1)
+    places = near_paris(90, 11)
+    fields = gaussian_field(places, SPHERE.covariance, generator=generator, fields=400)[..., 0]
+    known, asked = slice(0, 60), slice(60, 90)
+    values = (7.0 + fields[:, known]).T
+    kriged = ordinary_kriging(places[known], values, places[asked], SPHERE)
+    error = kriged.value - (7.0 + fields[:, asked]).T
+    standardised = error / kriged.variance[:, None].sqrt()
+    assert float(error.mean()) == pytest.approx(0.0, abs=0.05)
+    assert float(standardised.square().mean()) == pytest.approx(1.0, abs=0.04)
+    # any other weights that sum to one do worse, such as those of the nearest place alone
+    nearest = ordinary_kriging(places[known], values, places[asked], SPHERE, neighbours=1)
+    naive_error = nearest.value - (7.0 + fields[:, asked]).T
+    assert float(error.square().mean()) < 0.8 * float(naive_error.square().mean())
+
+
+def test_filtered_estimates_of_simulated_noisy_fields_bear_the_error_that_is_told():
+    generator = torch.Generator().manual_seed(2)
+    places = near_paris(60, 12)
+    smooth = given_variogram("exponential", partial_sill=1.0, scale=900.0)
+    fields = gaussian_field(places, smooth.covariance, generator=generator, fields=400)[..., 0].T
+    noisy = fields + math.sqrt(0.2) * torch.randn(fields.shape, generator=generator).double()
+    kriged = ordinary_kriging(places, noisy, places, SPHERE, at_data="filtered")
+    standardised = (kriged.value - fields) / kriged.variance[:, None].sqrt()
+    assert float(standardised.square().mean()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_one_place_and_no_target():
+    one = ordinary_kriging(np.array([[1.0, 2.0]]), np.array([5.0]), np.array([[3.0, 4.0]]), SPHERE)
+    lag = float(great_circle_km(np.array([1.0, 2.0]), np.array([3.0, 4.0])))
+    assert float(one.value) == 5.0
+    assert float(one.variance) == pytest.approx(2 * float(SPHERE(lag)))
+    for neighbours in (None, 2):
+        none = ordinary_kriging(
+            near_paris(3, 0), np.ones(3), np.empty((0, 2)), SPHERE, neighbours=neighbours
+        )
+        assert none.value.shape == none.variance.shape == (0,)
+
+
+def test_places_given_twice_are_refused_merged_or_taken_as_two_measurements():
+    places = near_paris(6, 13)
+    twice = np.concatenate([places, places[2:3], places[2:3]])
+    values = np.arange(8.0)
+    target = near_paris(2, 14)
+    with pytest.raises(DataError, match="places 2 and 6 are one place"):
+        ordinary_kriging(twice, values, target, SPHERE)
+    merged = values[:6].copy()
+    merged[2] = (2.0 + 6.0 + 7.0) / 3
+    got = ordinary_kriging(twice, values, target, SPHERE, duplicates="mean")
+    assert got.value.tolist() == pytest.approx(
+        ordinary_kriging(places, merged, target, SPHERE).value.tolist(), rel=1e-12
+    )
+    kept = ordinary_kriging(twice, values, target, SPHERE, at_data="filtered")
+    expected = [naive(twice, values, each, SPHERE, filtered=True) for each in target]
+    assert kept.value.tolist() == pytest.approx([e for e, _ in expected], rel=1e-9)
+    assert kept.variance.tolist() == pytest.approx([v for _, v in expected], rel=1e-9)
+
+
+def test_what_cannot_be_kriged_is_refused_in_one_line():
+    places, values = near_paris(5, 15), np.ones(5)
+    wide = given_variogram("gaussian", partial_sill=1.0, scale=6000.0, lag_metric="great_circle")
+    with pytest.raises(ConfigError, match="no covariance with great circles"):
+        ordinary_kriging(places, values, places, wide)
+    with pytest.raises(ConfigError, match="one neighbour at least, not 0"):
+        ordinary_kriging(places, values, places, SPHERE, neighbours=0)
+    with pytest.raises(ConfigError, match="at_data 'smooth'"):
+        ordinary_kriging(places, values, places, SPHERE, at_data="smooth")
+    with pytest.raises(DataError, match="4 values for 5 places"):
+        ordinary_kriging(places, values[:4], places, SPHERE)
+    with pytest.raises(DataError, match="value of place 1 is not finite"):
+        ordinary_kriging(places, np.array([1.0, math.nan, 1, 1, 1]), places, SPHERE)
+    with pytest.raises(DataError, match="at least one place"):
+        ordinary_kriging(places[:0], values[:0], places, SPHERE)
+    with pytest.raises(CoordinateError):
+        ordinary_kriging(np.array([[95.0, 0.0]]), values[:1], places, SPHERE)
+    flat = dataclasses.replace(SPHERE, nugget=0.0, structures=())
+    with pytest.raises(DataError, match="no single solution"):
+        ordinary_kriging(places, values, near_paris(2, 0), flat)
+
+
+def test_too_many_places_for_one_matrix_ask_for_neighbours():
+    places = sample_sphere(10_001, generator=np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="give neighbours"):
+        ordinary_kriging(places, np.ones(10_001), places[:1], SPHERE)
+    near = ordinary_kriging(places, np.ones(10_001), places[:1] + 0.01, SPHERE, neighbours=8)
+    assert float(near.value) == pytest.approx(1.0)
+
+
+def test_given_variograms_refuse_what_no_model_can_be():
+    for wrong in ({"scale": 0.0}, {"nugget": -1.0}, {"partial_sill": math.nan}):
+        numbers = {"partial_sill": 1.0, "scale": 10.0, **wrong}
+        with pytest.raises(ConfigError, match=f"{next(iter(wrong))} cannot be"):
+            given_variogram("spherical", **numbers)
+    with pytest.raises(ConfigError, match="name one family"):
+        given_variogram("nugget", partial_sill=1.0, scale=1.0)
+    with pytest.raises(ConfigError, match="shape"):
+        given_variogram("spherical", partial_sill=1.0, scale=1.0, shape=2.0)
+    fit = given_variogram("stable", partial_sill=2.0, scale=10.0, nugget=0.5, shape=1.0)
+    assert fit(1e-9) == pytest.approx(0.5)
+    assert fit(10.0) == pytest.approx(0.5 + 2.0 * (1 - math.exp(-1.0)), rel=1e-6)
