@@ -99,9 +99,7 @@ class Embedded:
         from safetensors.torch import load_file
 
         folder = Path(folder)
-        card = read_json(folder / _CARD, what="set of embeddings")
-        if card.get("schema_version") != SCHEMA_VERSION or not isinstance(card.get("sha256"), dict):
-            raise DataError(f"{folder / _CARD} is not of schema version {SCHEMA_VERSION}")
+        card = _read_card(folder)
         for name in (_VECTORS, _SAMPLES):
             check_sha256(folder / name, str(card["sha256"].get(name)), what="set of embeddings")
         frame = pd.read_parquet(folder / _SAMPLES)
@@ -111,6 +109,22 @@ class Embedded:
             embedding=load_file(folder / _VECTORS)["embedding"],
             label=tuple(json.loads(label) for label in frame["label"]),
         )
+
+    @staticmethod
+    def fingerprint_of(folder: Path | str) -> str:
+        """The fingerprint of the model that made the embeddings kept at `folder`.
+
+        Raises:
+            DataError: there are none, or of an unknown schema version.
+        """
+        return str(_read_card(Path(folder)).get("model_fingerprint"))
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    card = read_json(folder / _CARD, what="set of embeddings")
+    if card.get("schema_version") != SCHEMA_VERSION or not isinstance(card.get("sha256"), dict):
+        raise DataError(f"{folder / _CARD} is not of schema version {SCHEMA_VERSION}")
+    return card
 
 
 @torch.no_grad()
