@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from geoloc.cli.command import Commands, say
+from geoloc.cli.command import Commands
 
 
 def add_parser(commands: Commands) -> None:

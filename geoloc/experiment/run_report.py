@@ -2,75 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from geoloc.artifacts import write_json
-from geoloc.errors import DataError
-from geoloc.evaluation import read_predictions
+from geoloc.artifacts import write_text
+from geoloc.evaluation import ErrorAnalysis, analyse_errors
 from geoloc.evaluation.confusion import CountryConfusion, country_confusion
+from geoloc.evaluation.strict_json import strict_json
 from geoloc.experiment.build import Say
+from geoloc.experiment.evaluated_split import EvaluatedSplit, evaluated_splits, pages_by_protocol
 from geoloc.experiment.run_directory import RunDirectory
+from geoloc.experiment.training_places import training_places, training_places_drawn_from
 from geoloc.places import Areas
+from geoloc.viz import draw_variogram
 from geoloc.viz.confusion import draw_confusion
 from geoloc.viz.report_page import ReportFigure, ReportSection, write_report_page
+from geoloc.viz.strata_figure import draw_strata
 
 PAGE = "report.html"
 _MISTAKES = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluatedSplit:
-    """What an evaluation left in its folder.
-
-    Attributes:
-        folder: with report.json, report.md, map.png, curve.png and a folder a gallery.
-        reports: the objects of report.json, one a protocol.
-    """
-
-    folder: Path
-    reports: tuple[dict[str, Any], ...]
-
-    @property
-    def name(self) -> str:
-        """The split."""
-        return str(self.reports[0]["split"])
-
-    @property
-    def galleries(self) -> tuple[str, ...]:
-        """Names of the galleries, the first one being the one that is mapped."""
-        return tuple(row["name"] for row in self.reports[0]["rows"] if row["kind"] == "gallery")
-
-    def predictions(self, gallery: str) -> pd.DataFrame:
-        """The answers from a gallery.
-
-        Raises:
-            DataError: they are missing or damaged.
-        """
-        return read_predictions(self.folder / gallery / "predictions.parquet")
-
-
-def evaluated_splits(folder: Path) -> list[EvaluatedSplit]:
-    """The evaluations below a folder, by name.
-
-    Raises:
-        DataError: there is none, or one is damaged.
-    """
-    found = [_read_split(file) for file in sorted(folder.glob("*/report.json"))]
-    if not found:
-        raise DataError(f"no evaluation in {folder}: run `geoloc evaluate` first")
-    return found
+_TOO_MANY_STRATA = "region"
 
 
 def write_run_report(run: RunDirectory, *, folder: Path | None = None, say: Say) -> Path:
     """Write report.html over all evaluations of a run; figures and numbers stand beside them.
+
+    Each split's folder receives confusion.json and confusion.png, errors.json, errors.md,
+    strata.png and, where errors have a field, error_variogram.png, all of the first gallery.
 
     Args:
         run: an evaluated run.
@@ -84,14 +46,14 @@ def write_run_report(run: RunDirectory, *, folder: Path | None = None, say: Say)
     sections: list[ReportSection] = []
     for split in evaluated_splits(folder):
         say(f"reporting on {split.name}")
-        sections += _split_sections(split)
+        sections.append(_split_section(run, split))
     record = run.read_record()
     return write_report_page(
         folder / PAGE, title=f"{run.path.name}: evaluation", intro=_intro(record), sections=sections
     )
 
 
-def _intro(record: dict[str, Any]) -> str:
+def _intro(record: Mapping[str, Any]) -> str:
     versions = record.get("versions", {})
     told = [f"geoloc {versions['geoloc']}" if "geoloc" in versions else "geoloc"]
     for key, what in (("commit", "commit"), ("config_hash", "configuration")):
@@ -101,46 +63,77 @@ def _intro(record: dict[str, Any]) -> str:
     return ", ".join(told) + "." + state
 
 
-def _split_sections(split: EvaluatedSplit) -> list[ReportSection]:
-    first, *others = _markdown_by_protocol(split)
-    figures = [
-        ReportFigure(caption=caption, file=split.folder / name, wide=wide)
-        for name, caption, wide in (
-            ("map.png", f"{split.name}: true and answered places", True),
-            ("curve.png", f"{split.name}: share of images within a distance", False),
-        )
-        if (split.folder / name).is_file()
-    ]
-    confusion = _confusion(split)
-    figures.append(
-        ReportFigure(
-            caption=f"{split.name}: countries taken for one another",
-            file=split.folder / "confusion.png",
-        )
-    )
-    return [
-        ReportSection(
-            title=f"{split.name}: {split.reports[0]['count']:,} images",
-            markdown=first[1],
-            figures=figures,
-            folded=[*others, ("Commonest mistakes between countries", _mistakes(confusion))],
-        )
-    ]
-
-
-def _confusion(split: EvaluatedSplit) -> CountryConfusion:
-    """Countries confused in the first gallery's answers, drawn and written beside the report."""
+def _split_section(run: RunDirectory, split: EvaluatedSplit) -> ReportSection:
+    first, *others = pages_by_protocol(split)
     gallery = split.galleries[0]
     frame = split.predictions(gallery)
+    confusion = _confusion(split, frame, title=f"{split.name}: answers from {gallery}")
+    analysis = _analysis(run, split, frame)
+    return ReportSection(
+        title=f"{split.name}: {len(frame):,} images",
+        markdown=f"**{first[0]}**\n\n{first[1]}",
+        figures=_figures(split),
+        folded=[
+            *others,
+            (f"Strata, fairness and how errors go together ({gallery})", analysis),
+            (f"Commonest mistakes between countries ({gallery})", _mistakes(confusion)),
+        ],
+    )
+
+
+def _figures(split: EvaluatedSplit) -> list[ReportFigure]:
+    """Those that are there; an evaluation of few images has no field of errors."""
+    known = (
+        ("map.png", "true and answered places", True),
+        ("curve.png", "share of images within a distance", False),
+        ("error_variogram.png", "how far errors go together", False),
+        ("confusion.png", "countries taken for one another", False),
+        ("strata.png", "where it is good, and where not", False),
+    )
+    return [
+        ReportFigure(caption=f"{split.name}: {caption}", file=split.folder / name, wide=wide)
+        for name, caption, wide in known
+        if (split.folder / name).is_file()
+    ]
+
+
+def _confusion(split: EvaluatedSplit, frame: pd.DataFrame, *, title: str) -> CountryConfusion:
     true, predicted = (
         frame[[f"{which}_lat_deg", f"{which}_lon_deg"]].to_numpy(np.float64)
         for which in ("true", "pred")
     )
     confusion = country_confusion(true, predicted, Areas.load())
-    title = f"{split.name}: answers from {gallery}"
     draw_confusion(confusion, split.folder / "confusion.png", title=title)
-    write_json(split.folder / "confusion.json", confusion.to_json())
+    write_text(split.folder / "confusion.json", strict_json(confusion.to_json(), "confusion"))
     return confusion
+
+
+def _analysis(run: RunDirectory, split: EvaluatedSplit, frame: pd.DataFrame) -> str:
+    """The error analysis of the first gallery's answers, written, drawn, and as Markdown."""
+    protocol = str(split.reports[0]["protocol"])
+    found = analyse_errors(
+        frame,
+        protocol,
+        training_latlon_deg=training_places(run, run.config()),
+        training_drawn_from=training_places_drawn_from(run),
+    )
+    markdown = found.to_markdown()
+    write_text(split.folder / "errors.json", strict_json(found.to_json(), "errors"))
+    write_text(split.folder / "errors.md", markdown)
+    _draw_analysis(split, found)
+    return markdown.partition("\n")[2].strip()
+
+
+def _draw_analysis(split: EvaluatedSplit, found: ErrorAnalysis) -> None:
+    shown = [table for table in found.strata if table.by != _TOO_MANY_STRATA]
+    title = f"{split.name}: GeoScore by stratum"
+    draw_strata(shown, found.overall, split.folder / "strata.png", title=title)
+    curve = split.folder / "error_variogram.png"
+    curve.unlink(missing_ok=True)
+    if found.fields:
+        first = found.fields[0]
+        title = f"{split.name}: semivariogram of log10(1 + error in km)"
+        draw_variogram(first.variogram, curve, fit=first.fit, title=title)
 
 
 def _mistakes(confusion: CountryConfusion) -> str:
@@ -151,30 +144,3 @@ def _mistakes(confusion: CountryConfusion) -> str:
         for each in confusion.mistakes(_MISTAKES)
     ]
     return "\n".join(lines) if len(lines) > 2 else "None."
-
-
-def _markdown_by_protocol(split: EvaluatedSplit) -> list[tuple[str, str]]:
-    """The parts of report.md: a name for each, and its Markdown without the heading."""
-    file = split.folder / "report.md"
-    if not file.is_file():
-        raise DataError(f"{file} is missing: evaluate the run again")
-    parts = re.split(r"(?m)^# (.*)$", file.read_text(encoding="utf-8"))[1:]
-    told = list(zip(parts[::2], parts[1::2], strict=True))
-    if not told:
-        raise DataError(f"{file} is no report: evaluate the run again")
-    return [(_protocol_words(heading), body.strip()) for heading, body in told]
-
-
-def _protocol_words(heading: str) -> str:
-    return heading.rpartition(", ")[2].capitalize()
-
-
-def _read_split(file: Path) -> EvaluatedSplit:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from None
-    reports = cast("Sequence[Any]", content) if isinstance(content, list) else ()
-    if not reports or not all(isinstance(each, dict) and "rows" in each for each in reports):
-        raise DataError(f"{file} is no report of an evaluation: evaluate the run again")
-    return EvaluatedSplit(folder=file.parent, reports=tuple(reports))

@@ -13,7 +13,6 @@ from geoloc.retrieval.places_sources import (
     PLACE_FILES,
     distinct_places,
     grouped_places_from_file,
-    places_from_csv,
     places_from_file,
     save_places,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "nearness_to_queries",
     "own_place_ranks",
     "places_fingerprint",
-    "places_from_csv",
     "places_from_file",
     "save_places",
     "unseen_cosine",
