@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from geoloc._version import __version__
 from geoloc.cli import (
     ablate,
+    calibrate,
     config,
     embed,
     evaluate,
@@ -26,7 +27,10 @@ from geoloc.errors import GeolocError
 
 __all__ = ["main"]
 
-_COMMANDS = (train, evaluate, ablate, query, score, shards, embed, gallery, variogram, config)
+_COMMANDS = (
+    *(train, evaluate, calibrate, ablate, query, score, shards, embed, gallery, variogram),
+    config,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

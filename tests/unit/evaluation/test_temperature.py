@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from softmax_worlds import naive_masses, softmax_world
 
 from geoloc.errors import DataError
 from geoloc.evaluation.temperature import fit_temperature, log_losses, search_scale
 from geoloc.geodesy import sample_sphere
-from softmax_worlds import naive_masses, softmax_world
 
 SCALE = 12.0
 
