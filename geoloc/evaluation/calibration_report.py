@@ -199,8 +199,8 @@ def _reliability_lines(tests: Sequence[CalibrationTest]) -> list[str]:
             )
     if any(each.reach < LEAST_REACH for test in tests for each in test.calibrated):
         lines.append(
-            f"* the gallery has a place within r of fewer than {LEAST_REACH:.0%} of the true places:"
-            " no temperature can mend that row"
+            f"* fewer than {LEAST_REACH:.0%} of the true places have a place of the gallery so "
+            "near: no temperature can mend that row"
         )
     return lines
 
