@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from geoloc._version import __version__
 from geoloc.cli import (
     ablate,
+    calibrate,
     config,
     embed,
     evaluate,
     gallery,
     query,
+    report,
     score,
     shards,
     split,
@@ -28,17 +30,8 @@ from geoloc.errors import GeolocError
 __all__ = ["main"]
 
 _COMMANDS = (
-    train,
-    evaluate,
-    ablate,
-    query,
-    score,
-    shards,
-    split,
-    embed,
-    gallery,
-    variogram,
-    config,
+    *(train, evaluate, calibrate, report, ablate, query),
+    *(score, shards, split, embed, gallery, variogram, config),
 )
 
 

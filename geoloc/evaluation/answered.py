@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Shaped
+from jaxtyping import Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from geoloc.errors import DataError
@@ -41,6 +41,16 @@ class AnsweredSplit:
 
     def __len__(self) -> int:
         return len(self.true_deg)
+
+    def rows(self, index: Int64[np.ndarray, " row"]) -> AnsweredSplit:
+        """Some of the samples, with the whole gallery."""
+        return replace(
+            self,
+            query=self.query[torch.from_numpy(index).to(self.query.device)],
+            true_deg=self.true_deg[index],
+            nearest_deg=self.nearest_deg[index],
+            answer_deg=self.answer_deg[index],
+        )
 
     @property
     def distance_km(self) -> Float64[np.ndarray, " query"]:

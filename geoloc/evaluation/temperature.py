@@ -19,6 +19,9 @@ RADII_KM: tuple[float, ...] = (25.0, 200.0, 750.0, 2500.0)
 LEAST_REACH = 0.9
 """A radius takes part in a fit where this share of the truths has a gallery place so near."""
 
+MOST_QUERIES = 20_000
+"""One number needs no more images, and each is compared with every place some thirty times."""
+
 _OCTAVES = 5
 _ROUNDS = 3
 _TINY = 1e-30
@@ -68,6 +71,8 @@ def fit_temperature(
     trained_scale: float,
     objective: Objective = "answer",
     radii_km: Sequence[float] = RADII_KM,
+    most_queries: int = MOST_QUERIES,
+    seed: int = 0,
 ) -> TemperatureFit:
     """The factor on the cosine with the lowest mean log loss on a split.
 
@@ -79,12 +84,17 @@ def fit_temperature(
         trained_scale: the model's own factor on the cosine.
         objective: see `log_losses`.
         radii_km: of the events.
+        most_queries: of a larger split so many images, drawn at random, are fitted on.
+        seed: of that draw.
 
     Raises:
         DataError: the split is empty.
     """
     if not len(split):
         raise DataError("a temperature cannot be fitted on no images")
+    if len(split) > most_queries:
+        drawn = np.random.default_rng(seed).permutation(len(split))[:most_queries]
+        split = split.rows(np.sort(drawn))
     resolved = tuple(radius for radius in sorted(radii_km) if split.reach(radius) >= LEAST_REACH)
     used = () if objective == "nearest" else resolved or (max(radii_km),)
 

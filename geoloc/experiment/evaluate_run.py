@@ -124,7 +124,7 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
         backbone_weights=request.backbone_weights,
         unfinished=request.unfinished,
     )
-    splits = _splits(request.data, trained.config)
+    splits = splits_asked(request.data, trained.config)
     evaluation = _Evaluation(
         trained=trained,
         searched=_searched(names, trained, request.index),
@@ -188,7 +188,16 @@ def _searched(
     return searched
 
 
-def _splits(data: Sequence[str], config: ExperimentConfig) -> dict[str, str]:
+def splits_asked(data: Sequence[str], config: ExperimentConfig) -> dict[str, str]:
+    """Shards by the name of their split: those asked for, else the run's own test splits.
+
+    Args:
+        data: each ``SHARDS`` or ``NAME=SHARDS``.
+        config: the run's.
+
+    Raises:
+        ConfigError: there is none, two have one name, or a name cannot be a folder's.
+    """
     if not data:
         if not config.data.tests:
             raise ConfigError("the run names no test split (data.tests): give --data SHARDS")

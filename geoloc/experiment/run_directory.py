@@ -58,6 +58,11 @@ class RunDirectory:
         return self.path / "evaluation"
 
     @property
+    def calibration(self) -> Path:
+        """Folder of calibrations, one folder for each gallery."""
+        return self.path / "calibration"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of TensorBoard's event files."""
         return self.path / "tensorboard"

@@ -48,12 +48,18 @@ class Answer:
         places: the best places, by falling score.
         model: fingerprint of the model that answered.
         gallery: name of the gallery of places that was searched.
+        radius_km: the true place lies so near to the first place with probability
+            `radius_level`; None where the run is not calibrated (`geoloc calibrate`).
+        radius_level: that probability, which is promised for images like those that the run was
+            calibrated on.
     """
 
     source: str
     places: tuple[PlaceAnswer, ...]
     model: str
     gallery: str
+    radius_km: float | None = None
+    radius_level: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

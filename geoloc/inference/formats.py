@@ -29,6 +29,8 @@ CSV_COLUMNS: tuple[str, ...] = (
     "region",
     "country_code",
     "country",
+    "radius_km",
+    "radius_level",
 )
 
 
@@ -70,7 +72,8 @@ def to_json(results: Sequence[Result]) -> str:
     """One JSON object, schema version 1.
 
     Keys: ``schema_version`` (1); ``answers``, a list of objects with ``source``, ``model``
-    (fingerprint), ``gallery`` (name) and ``places``, a list, best first, of objects with
+    (fingerprint), ``gallery`` (name), ``radius_km`` and ``radius_level`` (null where the run is
+    not calibrated) and ``places``, a list, best first, of objects with
     ``rank`` (from 1), ``latitude_deg``, ``longitude_deg``, ``score`` (cosine), ``probability``
     (over the whole gallery), ``city``, ``city_km``, and ``region``, ``country_code``,
     ``country``, which are null at sea; ``refusals``, a list of objects with ``source``, ``kind``
@@ -83,6 +86,7 @@ def to_json(results: Sequence[Result]) -> str:
                 "source": answer.source,
                 "model": answer.model,
                 "gallery": answer.gallery,
+                **_radius(answer),
                 "places": [_fields(place, rank) for rank, place in enumerate(answer.places, 1)],
             }
             for answer in _answers(results)
@@ -95,14 +99,15 @@ def to_json(results: Sequence[Result]) -> str:
 def to_geojson(results: Sequence[Result]) -> str:
     """A GeoJSON FeatureCollection (RFC 7946): a point a place, longitude before latitude.
 
-    The properties are ``source`` and the fields of a place in `to_json` without its coordinates;
+    The properties are ``source`` and the fields of a place in `to_json` without its coordinates,
+    and at an answer's first place its ``radius_km`` and ``radius_level``;
     ``refusals`` and ``schema_version`` stand beside ``features`` as foreign members (section 6.1).
     """
     content = {
         "type": "FeatureCollection",
         "schema_version": SCHEMA_VERSION,
         "features": [
-            _feature(answer.source, place, rank)
+            _feature(answer, place, rank)
             for answer in _answers(results)
             for rank, place in enumerate(answer.places, 1)
         ],
@@ -114,14 +119,16 @@ def to_geojson(results: Sequence[Result]) -> str:
 def to_csv(results: Sequence[Result]) -> str:
     """A row a place under the header `CSV_COLUMNS` (RFC 4180 quoting, line feeds).
 
-    Refused images have no row: their messages belong on another channel.
+    The radius stands in the row of an answer's first place. Refused images have no row: their
+    messages belong on another channel.
     """
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     for answer in _answers(results):
         for rank, place in enumerate(answer.places, 1):
-            writer.writerow({"source": answer.source, **_fields(place, rank)})
+            radius = _radius(answer) if rank == 1 else {}
+            writer.writerow({"source": answer.source, **_fields(place, rank), **radius})
     return buffer.getvalue()
 
 
@@ -164,13 +171,18 @@ def _fields(place: PlaceAnswer, rank: int) -> dict[str, Any]:
     }
 
 
-def _feature(source: str, place: PlaceAnswer, rank: int) -> dict[str, Any]:
-    properties = _fields(place, rank)
+def _radius(answer: Answer) -> dict[str, float | None]:
+    km = None if answer.radius_km is None else round(answer.radius_km, 3)
+    return {"radius_km": km, "radius_level": answer.radius_level}
+
+
+def _feature(answer: Answer, place: PlaceAnswer, rank: int) -> dict[str, Any]:
+    properties = _fields(place, rank) | (_radius(answer) if rank == 1 else {})
     lat, lon = properties.pop("latitude_deg"), properties.pop("longitude_deg")
     return {
         "type": "Feature",
         "geometry": {"type": "Point", "coordinates": [lon, lat]},
-        "properties": {"source": source, **properties},
+        "properties": {"source": answer.source, **properties},
     }
 
 
@@ -185,6 +197,9 @@ def _answer_text(answer: Answer, truth_deg: tuple[float, float] | None) -> str:
         f"  {_printable(place.name)}  (score {place.score:.3f})"
         for cell, place in zip(cells, answer.places, strict=True)
     ]
+    if answer.radius_km is not None and answer.radius_level is not None:
+        within, sure = distance_text(answer.radius_km), f"{100 * answer.radius_level:g} %"
+        lines.append(f"  within {within} of the first answer with {sure}")
     if truth_deg is not None:
         first = np.asarray(answer.places[0].latlon_deg)
         away = distance_text(float(great_circle_km(first, np.asarray(truth_deg))))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geoloc.data.transforms import preprocess
 from geoloc.errors import ConfigError, ImageError, MismatchError
+from geoloc.evaluation.calibration_file import Calibration
 from geoloc.inference.answers import Answer, Refusal
 from geoloc.inference.decoding import rank_places
 from geoloc.inference.devices import usable_device
@@ -19,6 +20,7 @@ from geoloc.inference.naming import named_places
 from geoloc.inference.pictures import ImageLike, open_picture, source_name
 from geoloc.inference.released import geoclip_gallery, geoclip_model
 from geoloc.inference.runs import gallery_folder, read_run
+from geoloc.inference.sureness import answer_radii_km, kept_calibration
 from geoloc.models import DualEncoder
 from geoloc.models.model_files import load_model
 from geoloc.retrieval import ExactIndex, Gallery, IndexKind, NearestIndex, build_index
@@ -35,10 +37,12 @@ class Geolocator:
         gallery: places encoded by that same model.
         index: searches the gallery's embeddings; exact search by default.
         device: where the model and the gallery's embeddings live.
+        calibration: of this model and gallery: answers then have calibrated probabilities and a
+            radius.
 
     Raises:
         ConfigError: this machine has no such device.
-        MismatchError: the gallery was encoded by another model.
+        MismatchError: the gallery was encoded by another model, or the calibration is of others.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Geolocator:
         *,
         index: NearestIndex | None = None,
         device: torch.device | str = "cpu",
+        calibration: Calibration | None = None,
     ) -> None:
         self.fingerprint = model.fingerprint()
         if gallery.model_fingerprint != self.fingerprint:
@@ -55,6 +60,9 @@ class Geolocator:
                 f"gallery {gallery.name!r} was encoded by model {gallery.model_fingerprint[:12]},"
                 f" not by {self.fingerprint[:12]}: build it again with this model"
             )
+        if calibration is not None:
+            calibration.refuse_another(gallery)
+        self.calibration = calibration
         self.device = usable_device(device)
         self.model = model.to(self.device).eval()
         self.gallery = gallery
@@ -72,7 +80,7 @@ class Geolocator:
         index: IndexKind = "exact",
         backbone_weights: str | Path | None = None,
     ) -> Geolocator:
-        """The geolocator of a finished run.
+        """The geolocator of a finished run, calibrated where the run is (`geoloc calibrate`).
 
         Args:
             run: folder of the run.
@@ -97,7 +105,8 @@ class Geolocator:
         kept = Gallery.load(places)
         # The geolocator's own exact search shares the memory of its embeddings.
         other = None if index == "exact" else build_index(index, kept.embedding)
-        return cls(model, kept, index=other, device=device)
+        known = kept_calibration(folder / "calibration" / places.resolve().name, kept)
+        return cls(model, kept, index=other, device=device, calibration=known)
 
     @classmethod
     def from_geoclip(
@@ -210,13 +219,24 @@ class Geolocator:
             return []
         images = torch.stack(pixels).to(self.device)
         query = self.model.embed_features(self.model.backbone_features(images)).float()
-        ranked = rank_places(
-            query, self._embedding, self._index, scale=float(self.model.scale()), top_k=top_k
+        known, places_deg = self.calibration, self.gallery.latlon_deg
+        scale = float(self.model.scale()) if known is None else known.scale
+        ranked = rank_places(query, self._embedding, self._index, scale=scale, top_k=top_k)
+        radii_km = answer_radii_km(
+            known, query, ranked, gallery=self._embedding, gallery_deg=places_deg
         )
-        places = named_places(ranked, self.gallery.latlon_deg)
         return [
-            Answer(source=name, places=best, model=self.fingerprint, gallery=self.gallery.name)
-            for name, best in zip(names, places, strict=True)
+            Answer(
+                source=name,
+                places=best,
+                model=self.fingerprint,
+                gallery=self.gallery.name,
+                radius_km=radius_km,
+                radius_level=None if known is None else known.level,
+            )
+            for name, best, radius_km in zip(
+                names, named_places(ranked, places_deg), radii_km, strict=True
+            )
         ]
 
     def _valid_top_k(self, top_k: int) -> int:

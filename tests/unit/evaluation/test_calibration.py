@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from softmax_worlds import softmax_world
 
 from geoloc.errors import DataError
 from geoloc.evaluation.calibration import reliability, split_reliability
-from softmax_worlds import softmax_world
 
 
 def _said_and_happened(count, *, seed, too_sure=0.0):

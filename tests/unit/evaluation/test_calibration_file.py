@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from softmax_worlds import softmax_world, unit_rows
 
 from geoloc.errors import DataError, MismatchError
 from geoloc.evaluation.answered import (
@@ -20,7 +21,6 @@ from geoloc.evaluation.coverage import measure_coverage
 from geoloc.evaluation.mass_profile import MassProfile
 from geoloc.geodesy import great_circle_km, sample_sphere
 from geoloc.retrieval import Embedded, Gallery
-from softmax_worlds import softmax_world, unit_rows
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from softmax_worlds import naive_masses, softmax_world, unit_rows
 
 from geoloc.evaluation import mass_profile
 from geoloc.evaluation.mass_profile import HALF_TURN_KM, MassProfile, ring_masses
-from softmax_worlds import naive_masses, softmax_world, unit_rows
 
 EDGES_KM = np.array([25.0, 1500.0, 6000.0])
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from softmax_worlds import naive_masses, softmax_world
 
 from geoloc.errors import DataError
 from geoloc.evaluation.temperature import fit_temperature, log_losses, search_scale
 from geoloc.geodesy import sample_sphere
-from softmax_worlds import naive_masses, softmax_world
 
 SCALE = 12.0
 
@@ -86,15 +86,20 @@ def test_a_model_that_knows_nothing_runs_into_the_bound(world):
 
 
 def test_no_images_are_refused(world):
-    none = replace(
-        world,
-        query=world.query[:0],
-        true_deg=world.true_deg[:0],
-        nearest_deg=world.nearest_deg[:0],
-        answer_deg=world.answer_deg[:0],
-    )
+    none = world.rows(np.arange(0))
     with pytest.raises(DataError, match="no images"):
         fit_temperature(none, trained_scale=1.0)
+
+
+def test_of_a_large_split_some_images_are_drawn():
+    split = softmax_world(400, 100, scale=SCALE)
+    fit = fit_temperature(split, trained_scale=SCALE, radii_km=(4000.0,), most_queries=150)
+    assert fit.queries == 150
+    again = fit_temperature(split, trained_scale=SCALE, radii_km=(4000.0,), most_queries=150)
+    other = fit_temperature(
+        split, trained_scale=SCALE, radii_km=(4000.0,), most_queries=150, seed=1
+    )
+    assert fit == again != other
 
 
 @pytest.mark.parametrize("at", [0.3, 7.0, 90.0])

@@ -30,6 +30,11 @@ def write_shards(folder, count, *, seed):
 
 
 @pytest.fixture
+def make_shards():
+    return write_shards
+
+
+@pytest.fixture
 def make_run(tmp_path):
     """Makes the run, with keys of the configuration and of its record changed."""
     write_shards(tmp_path / "train", TRAINING, seed=1)

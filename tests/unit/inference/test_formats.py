@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,11 @@ def test_json_is_the_documented_schema() -> None:
     assert set(content) == {"schema_version", "answers", "refusals"}
     assert content["schema_version"] == 1
     assert [answer["source"] for answer in content["answers"]] == ["a, b.jpg", "c.jpg"]
-    assert set(content["answers"][0]) == {"source", "model", "gallery", "places"}
+    assert set(content["answers"][0]) == {
+        *("source", "model", "gallery", "places"),
+        *("radius_km", "radius_level"),
+    }
+    assert content["answers"][0]["radius_km"] is None
     assert content["answers"][0]["places"][0] == {
         "rank": 1,
         "latitude_deg": 48.8566,
@@ -94,6 +99,24 @@ def test_json_is_the_documented_schema() -> None:
     assert sea["probability"] == 1e-9
     refusal = {"source": "d.jpg", "kind": "missing", "message": "no such file"}
     assert content["refusals"] == [refusal]
+
+
+def test_a_radius_is_told_once_an_answer_in_every_form() -> None:
+    sure = replace(ANSWER, radius_km=340.2, radius_level=0.9)
+    lines = to_text([sure, OTHER], {"a, b.jpg": (48.8566, 2.3522)}).split("\n")
+    assert lines[3:5] == [
+        "  within 340 km of the first answer with 90 %",
+        "  true place 0.0 km from the first answer",
+    ]
+    assert sum("within" in line for line in lines) == 1
+    told = json.loads(to_json([sure]))["answers"][0]
+    assert (told["radius_km"], told["radius_level"]) == (340.2, 0.9)
+    first, second = (each["properties"] for each in json.loads(to_geojson([sure]))["features"])
+    assert (first["radius_km"], first["radius_level"]) == (340.2, 0.9)
+    assert "radius_km" not in second
+    rows = list(csv.DictReader(io.StringIO(to_csv([sure]))))
+    assert [row["radius_km"] for row in rows] == ["340.2", ""]
+    assert rows[0]["radius_level"] == "0.9"
 
 
 def test_geojson_has_longitude_first() -> None:

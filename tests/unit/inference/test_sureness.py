@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from geoloc.errors import MismatchError
+from geoloc.evaluation.calibration_file import FILE, Calibration
+from geoloc.evaluation.conformal import ALL, ConformalRadius
+from geoloc.geodesy import great_circle_km
+from geoloc.inference import Geolocator
+
+FOLDER = ("calibration", "seven")
+
+
+def _calibration(gallery, *, scale=3.0, threshold=0.6):
+    radius = ConformalRadius(
+        score="mass",
+        levels=(0.9,),
+        thresholds={ALL: (threshold,)},
+        counts={ALL: 500},
+    )
+    return Calibration(
+        scale=scale,
+        radius=radius,
+        level=0.9,
+        model_fingerprint=gallery.model_fingerprint,
+        places_fingerprint=gallery.places_fingerprint,
+        gallery=gallery.name,
+    )
+
+
+def test_a_calibrated_run_answers_with_its_own_probabilities_and_radius(
+    run, photo, gallery_of, model
+):
+    plain = Geolocator.load(run).locate(photo(), 7)
+    assert (plain.radius_km, plain.radius_level) == (None, None)
+    gallery = gallery_of(model)
+    _calibration(gallery).save(run.joinpath(*FOLDER))
+    told = Geolocator.load(run).locate(photo(), 7)
+
+    cosine = torch.tensor([place.score for place in told.places], dtype=torch.float64)
+    expected = torch.softmax(3.0 * cosine, dim=0)
+    assert [place.probability for place in told.places] == pytest.approx(
+        expected.tolist(), rel=1e-4
+    )
+    assert [p.latlon_deg for p in told.places] == [p.latlon_deg for p in plain.places]
+    assert told.radius_level == 0.9
+
+    # The radius ends in the ring in which the mass within it passes 0.6.
+    places_deg = np.array([place.latlon_deg for place in told.places])
+    away_km = great_circle_km(places_deg[:1], places_deg)
+    order = np.argsort(away_km)
+    reached = np.cumsum(expected.numpy()[order])
+    passed_km = away_km[order][np.searchsorted(reached, 0.6)]
+    assert told.radius_km == pytest.approx(passed_km, rel=0.08)
+
+
+def test_an_infinite_threshold_is_half_the_earth(geolocator, photo):
+    calibration = _calibration(geolocator.gallery, threshold=math.inf)
+    sure = Geolocator(geolocator.model, geolocator.gallery, calibration=calibration)
+    assert sure.locate(photo()).radius_km == pytest.approx(math.pi * 6371.0)
+
+
+@pytest.mark.parametrize("other", ["model_fingerprint", "places_fingerprint"])
+def test_a_calibration_of_another_is_refused_in_hand_and_passed_over_in_a_run(
+    run, photo, gallery_of, model, other, caplog
+):
+    gallery = gallery_of(model)
+    foreign = replace(_calibration(gallery), **{other: "f" * 64})
+    with pytest.raises(MismatchError, match="geoloc calibrate again"):
+        Geolocator(model, gallery, calibration=foreign)
+    foreign.save(run.joinpath(*FOLDER))
+    with caplog.at_level(logging.WARNING):
+        geolocator = Geolocator.load(run)
+    assert geolocator.locate(photo()).radius_km is None
+    (message,) = caplog.messages
+    assert message.startswith("answers are not calibrated: the calibration is of")
+
+
+def test_a_damaged_calibration_is_passed_over_with_a_word(run, photo, caplog):
+    folder = run.joinpath(*FOLDER)
+    folder.mkdir(parents=True)
+    (folder / FILE).write_text("{")
+    assert Geolocator.load(run).locate(photo()).radius_km is None
+    assert "damaged" in caplog.text
