@@ -24,7 +24,7 @@ from geoloc.geostatistics.files import load_variogram, save_variogram, write_var
 from geoloc.geostatistics.fitting import fit_best, fit_variogram
 from geoloc.geostatistics.given_fit import given_variogram
 from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
-from geoloc.geostatistics.kriging import Kriged, kriging_weights, ordinary_kriging
+from geoloc.geostatistics.kriging import Kriged, krige_each, kriging_weights, ordinary_kriging
 from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.local import LocalVariograms, local_variograms
 from geoloc.geostatistics.neighbours import (
@@ -69,6 +69,7 @@ __all__ = [
     "gaussian_field",
     "gearys_c",
     "given_variogram",
+    "krige_each",
     "kriging_weights",
     "load_variogram",
     "local_moran",

@@ -80,8 +80,7 @@ def ordinary_kriging(
     N. Cressie, Statistics for Spatial Data, 1993, eqs. 3.2.12 to 3.2.16, filtered as in 3.2.26.
     """
     _check_choices(fit, neighbours, at_data, duplicates)
-    radius = sphere_radius(fit.unit) if fit.metric == "great_circle" else 0.0
-    separation = Separation(metric=fit.metric, radius=radius)
+    separation = _separation(fit)
     position = separation.positions(places)
     value = _values(values, position)
     repeats_stay = at_data == "filtered" and fit.nugget > 0
@@ -92,6 +91,28 @@ def ordinary_kriging(
     if neighbours is None or neighbours >= len(position):
         return system.from_all(position, value, target)
     return system.from_nearest(position, value, target, neighbours)
+
+
+def krige_each(
+    places: Num[Tensor, "batch place 2"],
+    values: Num[Tensor, "batch place"],
+    targets: Num[Tensor, "batch target 2"],
+    fit: VariogramFit,
+    *,
+    at_data: AtData | str = "exact",
+) -> tuple[Float64[Tensor, "batch target"], Float64[Tensor, "batch target"]]:
+    """Estimates and variances of many fields at once, each from places of its own.
+
+    Arguments and errors are those of `ordinary_kriging`, with a batch in front; places that
+    repeat are only found out where the system has no solution.
+    """
+    _check_choices(fit, None, at_data, "error")
+    separation = _separation(fit)
+    batch, count = values.shape
+    position = separation.positions(places.flatten(0, 1)).unflatten(0, (batch, count))
+    target = separation.positions(targets.flatten(0, 1)).unflatten(0, (batch, targets.shape[1]))
+    system = _System(fit=fit, separation=separation, filtered=at_data == "filtered")
+    return system.estimate(system.between(position), position, values.to(position), target)
 
 
 def kriging_weights(
@@ -197,6 +218,11 @@ class _System:
         squared = torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist").square()
         lag = self.separation.lag(squared)
         return torch.where(squared <= self.separation.coincident(), 0.0, lag)
+
+
+def _separation(fit: VariogramFit) -> Separation:
+    radius = sphere_radius(fit.unit) if fit.metric == "great_circle" else 0.0
+    return Separation(metric=fit.metric, radius=radius)
 
 
 def _check_choices(
