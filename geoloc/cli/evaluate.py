@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from geoloc.cli.command import Commands, say
+from geoloc.cli.mode_arguments import add_mode_arguments, asked_mode
 from geoloc.cli.model_arguments import add_index_argument, add_model_arguments
 
 
@@ -16,7 +17,8 @@ def add_parser(commands: Commands) -> None:
         help="score a trained model",
         description="Predict a place for every image of the test splits, against each gallery. "
         "RUN/evaluation/SPLIT/ receives GALLERY/predictions.parquet, report.json, report.md, "
-        "map.png and curve.png.",
+        "map.png and curve.png. With --references, image retrieval (images) and both together "
+        "(combined) are rows beside the galleries; --csls and --vote-km add a row to each.",
     )
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="a run's folder")
     parser.add_argument(
@@ -42,6 +44,7 @@ def add_parser(commands: Commands) -> None:
         action="store_true",
         help="evaluate the best model so far of a run that has not finished; the report says so",
     )
+    add_mode_arguments(parser)
     add_index_argument(parser)
     add_model_arguments(parser)
     parser.set_defaults(run=run)
@@ -62,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         index=args.index,
         backbone_weights=args.backbone_weights,
         unfinished=args.unfinished,
+        mode=asked_mode(args, name=None),
     )
     result = evaluate_run(request, say=say)
     print(result.to_json() if args.format == "json" else result.to_text() + "\n", end="")

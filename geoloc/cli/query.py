@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoloc.cli.command import Commands, one_line
+from geoloc.cli.mode_arguments import add_mode_arguments, asked_mode
 from geoloc.cli.model_arguments import add_index_argument, add_model_arguments
 
 if TYPE_CHECKING:
@@ -26,7 +27,25 @@ def add_parser(commands: Commands) -> None:
         description="Answer with the most likely places of each image. Exit code 2 if any file "
         "was refused; the others are answered all the same.",
     )
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a file or a folder")
+    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="a file or a folder")
+    parser.add_argument(
+        "--text",
+        action="append",
+        default=[],
+        help="ask where an image with this caption was taken (models on a CLIP of open_clip only)",
+    )
+    parser.add_argument(
+        "--text-weights",
+        type=Path,
+        metavar="FILE",
+        help="the whole CLIP for --text, where the model's own weights have no text tower",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("place", "image", "combined"),
+        help="compare with a gallery's places, with reference images, or with both "
+        "(default: combined with --references, else place)",
+    )
     parser.add_argument("--run", type=Path, dest="run_folder", help="default: newest under runs/")
     parser.add_argument("--gallery", help="one of the run's galleries, or a gallery's folder")
     parser.add_argument("--top-k", type=int, default=5)
@@ -38,6 +57,7 @@ def add_parser(commands: Commands) -> None:
         metavar="CSV",
         help="true places for the text and --map: file, latitude, longitude",
     )
+    add_mode_arguments(parser)
     add_index_argument(parser)
     add_model_arguments(parser, device="cpu")
     parser.set_defaults(run=run)
@@ -51,6 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.map is not None and args.map.suffix not in {".html", ".png"}:
         raise ConfigError(f"--map {args.map}: name a file that ends in .html or .png")
+    if args.map is not None and args.text:
+        raise ConfigError("--map draws the answers of images: leave --text out")
+    if not args.images and not args.text:
+        raise ConfigError("nothing to ask about: name an image, a folder, or a --text")
     run_folder = args.run_folder or newest_run()
     geolocator = Geolocator.load(
         run_folder,
@@ -58,8 +82,13 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         index=args.index,
         backbone_weights=args.backbone_weights,
+        mode=asked_mode(args, name=args.mode),
     )
     results = list(geolocator.locate_many(_files(args.images), top_k=args.top_k))
+    if args.text:
+        results += geolocator.locate_texts(
+            args.text, top_k=args.top_k, text_weights=args.text_weights
+        )
     answers = [result for result in results if isinstance(result, Answer)]
     refusals = [result for result in results if isinstance(result, Refusal)]
     for refusal in refusals:

@@ -13,6 +13,7 @@ from geoloc.errors import DataError
 from geoloc.evaluation.metrics import recall_at_k
 from geoloc.evaluation.predictions import LABEL_COLUMNS
 from geoloc.retrieval import (
+    Candidates,
     Embedded,
     ExactIndex,
     Gallery,
@@ -23,30 +24,36 @@ from geoloc.retrieval import (
 
 
 def evaluate_split(
-    embedded: Embedded, gallery: Gallery, *, top_k: int = 5, index: NearestIndex | None = None
+    embedded: Embedded,
+    gallery: Gallery | Candidates,
+    *,
+    top_k: int = 5,
+    index: NearestIndex | None = None,
 ) -> pd.DataFrame:
     """Predict a place for every sample: the gallery's place of highest cosine.
 
     Args:
         embedded: the split's samples, embedded by the gallery's model.
-        gallery: the places that an answer can be.
+        gallery: the places that an answer can be, or other candidates of that model.
         top_k: how many places a row keeps (fewer when the gallery is smaller).
-        index: searches `gallery.embedding`; exact search by default.
+        index: searches the gallery's embeddings (or candidates); exact search by default.
 
     Returns:
         One row a sample, in the order of `embedded`: key, true and predicted place, score
-        (cosine), the lists top_lat_deg, top_lon_deg, top_score, and the labels unique_* that any
-        sample carries.
+        (cosine), the lists top_lat_deg, top_lon_deg, top_score, the labels unique_* that any
+        sample carries, and reference_key, the image that answered, where candidates have images.
 
     Raises:
         DataError: `index` holds another number of places than the gallery.
         ValueError: `top_k` is below 1, or embeddings differ in width.
     """
-    index = index or ExactIndex(gallery.embedding)
+    found = Candidates.of_places(gallery) if isinstance(gallery, Gallery) else gallery
+    index = index or found.index(ExactIndex)
     if len(index) != len(gallery):
         raise DataError(f"the index holds {len(index)} places, the gallery {len(gallery)}")
     ranking = index.search(embedded.embedding, top_k)
-    top = gallery.latlon_deg[ranking.index.cpu().numpy()]
+    best = ranking.index.cpu().numpy()
+    top = gallery.latlon_deg[best]
     score = ranking.score.cpu().numpy().astype(np.float64)
     columns: dict[str, object] = {
         "key": list(embedded.key),
@@ -59,6 +66,8 @@ def evaluate_split(
         "top_lon_deg": list(top[:, :, 1]),
         "top_score": list(score),
     }
+    if found.reference_key is not None:
+        columns["reference_key"] = [found.reference_key[row] for row in best[:, 0]]
     for name in LABEL_COLUMNS:
         if any(name in label for label in embedded.label):
             labels = [_text(label.get(name)) for label in embedded.label]

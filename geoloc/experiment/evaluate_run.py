@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,16 @@ from geoloc.experiment.galleries import (
     gallery_named,
     place_encoder,
 )
+from geoloc.experiment.mode_rows import mode_rows, refuse_shared_images
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.experiment.trained_run import TrainedRun, open_trained_run
 from geoloc.experiment.training_places import training_places
 from geoloc.geodesy import great_circle_km
+from geoloc.inference.modes import RetrievalMode
 from geoloc.inference.runs import is_finished
 from geoloc.places import Areas
 from geoloc.retrieval import (
+    Candidates,
     Embedded,
     Gallery,
     IndexKind,
@@ -70,6 +74,7 @@ class EvaluationRequest:
             during training.
         unfinished: evaluate the best model so far of a run that has not finished; the report
             says so.
+        mode: settings of the retrieval modes that get rows beside the galleries; None has none.
     """
 
     run_folder: Path
@@ -82,6 +87,7 @@ class EvaluationRequest:
     index: IndexKind = "exact"
     backbone_weights: Path | None = None
     unfinished: bool = False
+    mode: RetrievalMode | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +133,9 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
     splits = splits_asked(request.data, trained.config)
     evaluation = _Evaluation(
         trained=trained,
-        searched=_searched(names, trained, request.index),
+        searched=_searched(names, trained, request),
         index=request.index,
+        mode=request.mode,
         protocols=tuple(asked or trained.config.evaluation.protocols),
     )
     out = request.out or trained.run.evaluation
@@ -149,15 +156,18 @@ class _Evaluation:
     """What all splits of one evaluation share."""
 
     trained: TrainedRun
-    searched: Mapping[str, tuple[Gallery, NearestIndex]]
+    searched: Mapping[str, tuple[Gallery | Candidates, NearestIndex]]
     index: IndexKind
     protocols: tuple[str, ...]
+    mode: RetrievalMode | None = None
 
     def provenance(self) -> dict[str, Any]:
         """The run's record, and how this evaluation was made."""
         run = self.trained.run
         record = run.read_record()
-        made = {"device": self.trained.device, "index": self.index}
+        made: dict[str, Any] = {"device": self.trained.device, "index": self.index}
+        if self.mode is not None:
+            made["mode"] = self.mode.to_json()
         return {**record, "finished": is_finished(run.path, record), "evaluation": made}
 
 
@@ -176,16 +186,20 @@ def _distinct_galleries(names: Sequence[str]) -> dict[str, str]:
 
 
 def _searched(
-    names: Mapping[str, str], trained: TrainedRun, index: IndexKind
-) -> dict[str, tuple[Gallery, NearestIndex]]:
-    """Each gallery with an index over it on the model's device."""
-    searched: dict[str, tuple[Gallery, NearestIndex]] = {}
-    for label, name in names.items():
-        gallery = gallery_named(
-            name, trained.run, trained.config, trained.model, device=trained.device
-        )
-        searched[label] = (gallery, build_index(index, gallery.embedding, device=trained.device))
-    return searched
+    names: Mapping[str, str], trained: TrainedRun, request: EvaluationRequest
+) -> dict[str, tuple[Gallery | Candidates, NearestIndex]]:
+    """Each gallery, and each mode asked for, with an index over it on the model's device."""
+    run, index, device = trained.run, request.index, trained.device
+    galleries = {
+        label: gallery_named(name, run, trained.config, trained.model, device=device)
+        for label, name in names.items()
+    }
+    searched: dict[str, tuple[Gallery | Candidates, NearestIndex]] = {
+        label: (gallery, build_index(index, gallery.embedding, device=device))
+        for label, gallery in galleries.items()
+    }
+    modes = request.mode and mode_rows(request.mode, galleries, trained, index=index)
+    return searched | (modes or {})
 
 
 def splits_asked(data: Sequence[str], config: ExperimentConfig) -> dict[str, str]:
@@ -234,6 +248,8 @@ def _score(
     trained, seed = evaluation.trained, evaluation.trained.config.seed
     frames: dict[str, Any] = {}
     for name, (gallery, index) in evaluation.searched.items():
+        if isinstance(gallery, Candidates):
+            refuse_shared_images(gallery, embedded, split=split)
         top_k = trained.config.evaluation.top_k
         frames[name] = evaluate_split(embedded, gallery, top_k=top_k, index=index)
         write_predictions(frames[name], folder / name / "predictions.parquet")
@@ -264,20 +280,20 @@ def _score(
 def _draw(
     folder: Path, split: str, frames: Mapping[str, Any], guesses: Mapping[str, np.ndarray]
 ) -> None:
-    """The map of the first gallery's errors, and the error curves of galleries and baselines."""
+    """The map of the first gallery's errors, and curves: the first four rows and baselines."""
     name, frame = next(iter(frames.items()))
     draw_prediction_map(frame, folder / "map.png", title=f"{split}: answers from {name}")
     true = frame[["true_lat_deg", "true_lon_deg"]].to_numpy(np.float64)
     errors = {
         name: great_circle_km(true, each[["pred_lat_deg", "pred_lon_deg"]].to_numpy(np.float64))
-        for name, each in frames.items()
+        for name, each in islice(frames.items(), 4)
     }
     for name in (LEAST_MEDIAN, RANDOM_PLACE):
         errors[name] = great_circle_km(true, guesses[name])
     draw_error_curve(errors, folder / "curve.png", title=f"{split}: error distance")
 
 
-def _gallery_row(gallery: Gallery, frame: Any, protocol: str) -> ReportRow:
+def _gallery_row(gallery: Gallery | Candidates, frame: Any, protocol: str) -> ReportRow:
     scores = score_predictions(
         frame, protocol, gallery_latlon_deg=gallery.latlon_deg, areas=Areas.load()
     )

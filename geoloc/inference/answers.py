@@ -11,7 +11,8 @@ class PlaceAnswer:
 
     Attributes:
         latlon_deg: latitude and longitude in degrees.
-        score: cosine of the embeddings of image and place, in -1..1.
+        score: cosine of the embeddings of image and place, in -1..1; under other modes than
+            image → place, and with CSLS, the score of `geoloc.retrieval.Candidates`.
         probability: softmax of the scaled scores over the **whole** gallery (exact duplicates of
             a place are dropped when a gallery is built), not over the places returned. The
             returned places therefore sum to less than one; the rest lies on the other places.
@@ -20,6 +21,7 @@ class PlaceAnswer:
         region: first-level administrative area that holds the point, None at sea.
         country_code: ISO 3166-1 alpha-2 code of the country that holds the point, None at sea.
         country: its English name, None at sea.
+        reference: key of the reference image that answered; None for a place of a gallery.
     """
 
     latlon_deg: tuple[float, float]
@@ -30,6 +32,7 @@ class PlaceAnswer:
     region: str | None
     country_code: str | None
     country: str | None
+    reference: str | None = None
 
     @property
     def name(self) -> str:

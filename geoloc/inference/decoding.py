@@ -34,16 +34,18 @@ def log_normaliser(
     gallery: Float[Tensor, "place embedding"],
     scale: float,
     *,
+    offset: Float[Tensor, " place"] | None = None,
     block: int = BLOCK,
 ) -> Float[Tensor, " query"]:
     """Logarithm of the softmax's denominator: log of the sum of exp(scale * cosine) over places.
 
     The gallery is passed over in blocks, so memory does not grow with it; float32 sums inside a
-    block, combined in float64 by log-add-exp.
+    block, combined in float64 by log-add-exp. An offset is added to each place's cosines.
     """
     total = torch.full((len(query),), -torch.inf, dtype=torch.float64, device=query.device)
     for start in range(0, len(gallery), block):
-        logits = scale * (query @ gallery[start : start + block].T)
+        score = query @ gallery[start : start + block].T
+        logits = scale * (score if offset is None else score + offset[start : start + block])
         total = torch.logaddexp(total, torch.logsumexp(logits, dim=1).double())
     return total
 
@@ -55,6 +57,7 @@ def rank_places(
     *,
     scale: float,
     top_k: int,
+    offset: Float[Tensor, " place"] | None = None,
 ) -> RankedPlaces:
     """The `top_k` places of each query with their probabilities.
 
@@ -64,10 +67,11 @@ def rank_places(
         index: finds the nearest rows of the gallery.
         scale: the model's learned factor on the cosine (one over the temperature).
         top_k: how many places a query.
+        offset: what the index adds to each place's cosines (see `geoloc.retrieval.Candidates`).
     """
     ranking = index.search(query, top_k)
     score = torch.as_tensor(ranking.score).double().cpu()
-    normaliser = log_normaliser(query, gallery, scale).cpu()
+    normaliser = log_normaliser(query, gallery, scale, offset=offset).cpu()
     probability = torch.exp(scale * score - normaliser[:, None]).clamp(max=1.0)
     return RankedPlaces(
         index=torch.as_tensor(ranking.index).cpu().numpy(),

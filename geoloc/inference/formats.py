@@ -31,6 +31,7 @@ CSV_COLUMNS: tuple[str, ...] = (
     "country",
     "radius_km",
     "radius_level",
+    "reference",
 )
 
 
@@ -76,7 +77,8 @@ def to_json(results: Sequence[Result]) -> str:
     not calibrated) and ``places``, a list, best first, of objects with
     ``rank`` (from 1), ``latitude_deg``, ``longitude_deg``, ``score`` (cosine), ``probability``
     (over the whole gallery), ``city``, ``city_km``, and ``region``, ``country_code``,
-    ``country``, which are null at sea; ``refusals``, a list of objects with ``source``, ``kind``
+    ``country``, which are null at sea, and ``reference``, the key of the reference image that
+    answered or null; ``refusals``, a list of objects with ``source``, ``kind``
     and ``message``. Order is that of the input within each list.
     """
     content = {
@@ -168,6 +170,7 @@ def _fields(place: PlaceAnswer, rank: int) -> dict[str, Any]:
         "region": place.region,
         "country_code": place.country_code,
         "country": place.country,
+        "reference": place.reference,
     }
 
 
@@ -194,7 +197,7 @@ def _answer_text(answer: Answer, truth_deg: tuple[float, float] | None) -> str:
     ranks, shares, where = (max(map(len, column)) for column in zip(*cells, strict=True))
     lines = [
         f"  {cell[0]:>{ranks}}  {cell[1]:>{shares}}  {cell[2]:<{where}}"
-        f"  {_printable(place.name)}  (score {place.score:.3f})"
+        f"  {_printable(place.name)}  (score {place.score:.3f}{_reference_text(place)})"
         for cell, place in zip(cells, answer.places, strict=True)
     ]
     if answer.radius_km is not None and answer.radius_level is not None:
@@ -205,6 +208,10 @@ def _answer_text(answer: Answer, truth_deg: tuple[float, float] | None) -> str:
         away = distance_text(float(great_circle_km(first, np.asarray(truth_deg))))
         lines.append(f"  true place {away} from the first answer")
     return "\n".join([_printable(answer.source), *lines])
+
+
+def _reference_text(place: PlaceAnswer) -> str:
+    return "" if place.reference is None else f", as in {_printable(place.reference)}"
 
 
 def _printable(text: str) -> str:

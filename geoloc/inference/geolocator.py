@@ -16,6 +16,7 @@ from geoloc.evaluation.calibration_file import Calibration
 from geoloc.inference.answers import Answer, Refusal
 from geoloc.inference.decoding import rank_places
 from geoloc.inference.devices import usable_device
+from geoloc.inference.modes import CORRECTIONS, RetrievalMode
 from geoloc.inference.naming import named_places
 from geoloc.inference.pictures import ImageLike, open_picture, source_name
 from geoloc.inference.released import geoclip_gallery, geoclip_model
@@ -23,7 +24,15 @@ from geoloc.inference.runs import gallery_folder, read_run
 from geoloc.inference.sureness import answer_radii_km, kept_calibration
 from geoloc.models import DualEncoder
 from geoloc.models.model_files import load_model
-from geoloc.retrieval import ExactIndex, Gallery, IndexKind, NearestIndex, build_index
+from geoloc.models.text_tower import TextTower, text_tower
+from geoloc.retrieval import (
+    Candidates,
+    ExactIndex,
+    Gallery,
+    IndexKind,
+    NearestIndex,
+    build_index,
+)
 
 
 class Geolocator:
@@ -34,8 +43,8 @@ class Geolocator:
 
     Args:
         model: the dual encoder.
-        gallery: places encoded by that same model.
-        index: searches the gallery's embeddings; exact search by default.
+        gallery: places encoded by that same model, or other `Candidates` of it.
+        index: searches the gallery's embeddings (or candidates'); exact search by default.
         device: where the model and the gallery's embeddings live.
         calibration: of this model and gallery: answers then have calibrated probabilities and a
             radius.
@@ -48,7 +57,7 @@ class Geolocator:
     def __init__(
         self,
         model: DualEncoder,
-        gallery: Gallery,
+        gallery: Gallery | Candidates,
         *,
         index: NearestIndex | None = None,
         device: torch.device | str = "cpu",
@@ -67,8 +76,10 @@ class Geolocator:
         self.model = model.to(self.device).eval()
         self.gallery = gallery
         self.preset = model.image_encoder.preset
-        self._embedding = torch.as_tensor(gallery.embedding).to(self.device)
-        self._index = index or ExactIndex(self._embedding, device=self.device)
+        found = Candidates.of_places(gallery) if isinstance(gallery, Gallery) else gallery
+        self._candidates = found.to(self.device)
+        self._index = index or self._candidates.index(ExactIndex)
+        self._texts: TextTower | None = None
 
     @classmethod
     def load(
@@ -79,6 +90,7 @@ class Geolocator:
         device: torch.device | str = "cpu",
         index: IndexKind = "exact",
         backbone_weights: str | Path | None = None,
+        mode: RetrievalMode | None = None,
     ) -> Geolocator:
         """The geolocator of a finished run, calibrated where the run is (`geoloc calibrate`).
 
@@ -90,19 +102,25 @@ class Geolocator:
             index: how the gallery is searched: ``exact`` on the device, or ``faiss`` on the CPU.
             backbone_weights: the file of a frozen backbone's weights, where it is not where it
                 was during training.
+            mode: what answers beside or instead of the gallery's places, and how.
 
         Raises:
             CheckpointError: the folder is no run, has not finished, or its model is damaged; or
                 the backbone's weights cannot be had or are others than in training.
             ConfigError: this machine has no such device, or faiss is not installed.
             DataError: there is no such gallery, or none at all.
-            MismatchError: the gallery was encoded by another model.
+            MismatchError: the gallery or the reference images were encoded by another model.
         """
         folder = Path(run)
         places = gallery_folder(folder, read_run(folder), gallery)
         device = usable_device(device)
         model = load_model(folder / "model", device=str(device), backbone_weights=backbone_weights)
         kept = Gallery.load(places)
+        if mode is not None:
+            kept, searched = mode.open(
+                model, kept, index=index, device=device, cache=folder / CORRECTIONS
+            )
+            return cls(model, kept, index=searched, device=device)
         # The geolocator's own exact search shares the memory of its embeddings.
         other = None if index == "exact" else build_index(index, kept.embedding)
         known = kept_calibration(folder / "calibration" / places.resolve().name, kept)
@@ -164,6 +182,28 @@ class Geolocator:
         answers = self._answer(names, pixels, top_k)
         return answers[0] if batch is None else answers
 
+    def locate_texts(
+        self, texts: Sequence[str], top_k: int = 5, *, text_weights: str | Path | None = None
+    ) -> list[Answer]:
+        """Where images with such captions would have been taken (see `TextTower`).
+
+        Args:
+            texts: the captions; each is its answer's source.
+            top_k: how many places an answer holds, 1 to the size of the gallery.
+            text_weights: file of the whole CLIP, where the model's own weights have no text tower.
+
+        Raises:
+            CheckpointError: the text tower's weights cannot be had or do not fit.
+            ConfigError: the model has no text tower, a text is empty, or `top_k` is out of range.
+            MismatchError: the text tower belongs to another image tower than the model's.
+        """
+        top_k = self._valid_top_k(top_k)
+        if self._texts is None or text_weights is not None:
+            self._texts = text_tower(self.model.image_encoder, text_weights).to(self.device)
+        with torch.inference_mode():
+            # A calibration is of photographs: what it knows does not hold for words.
+            return self._ranked(list(texts), self._texts.encode(texts), top_k, known=None)
+
     def locate_many(
         self, items: Iterable[ImageLike], top_k: int = 5, *, batch_size: int = 32
     ) -> Iterator[Answer | Refusal]:
@@ -218,12 +258,24 @@ class Geolocator:
         if not pixels:
             return []
         images = torch.stack(pixels).to(self.device)
-        query = self.model.embed_features(self.model.backbone_features(images)).float()
-        known, places_deg = self.calibration, self.gallery.latlon_deg
-        scale = float(self.model.scale()) if known is None else known.scale
-        ranked = rank_places(query, self._embedding, self._index, scale=scale, top_k=top_k)
+        features = self.model.backbone_features(images)
+        return self._ranked(names, features, top_k, known=self.calibration)
+
+    def _ranked(
+        self, names: Sequence[str], features: Tensor, top_k: int, *, known: Calibration | None
+    ) -> list[Answer]:
+        query, candidates = self.model.embed_features(features).float(), self._candidates
+        ranked = rank_places(
+            query,
+            candidates.embedding,
+            self._index,
+            scale=float(self.model.scale()) if known is None else known.scale,
+            top_k=top_k,
+            offset=candidates.offset,
+        )
+        places = named_places(ranked, self.gallery.latlon_deg, candidates.reference_key)
         radii_km = answer_radii_km(
-            known, query, ranked, gallery=self._embedding, gallery_deg=places_deg
+            known, query, ranked, gallery=candidates.embedding, gallery_deg=self.gallery.latlon_deg
         )
         return [
             Answer(
@@ -234,13 +286,11 @@ class Geolocator:
                 radius_km=radius_km,
                 radius_level=None if known is None else known.level,
             )
-            for name, best, radius_km in zip(
-                names, named_places(ranked, places_deg), radii_km, strict=True
-            )
+            for name, best, radius_km in zip(names, places, radii_km, strict=True)
         ]
 
     def _valid_top_k(self, top_k: int) -> int:
-        size = len(self._embedding)
+        size = len(self._candidates)
         if not 1 <= top_k <= size:
             raise ConfigError(
                 f"top_k must lie between 1 and the gallery's {size} places, not {top_k}"

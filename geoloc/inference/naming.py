@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from geoloc.places import Areas, Gazetteer
 
 
 def named_places(
-    ranked: RankedPlaces, gallery_latlon_deg: np.ndarray
+    ranked: RankedPlaces,
+    gallery_latlon_deg: np.ndarray,
+    reference_key: Sequence[str | None] | None = None,
 ) -> Iterator[tuple[PlaceAnswer, ...]]:
     """The ranked places of each query with their names.
 
@@ -23,9 +25,11 @@ def named_places(
     Args:
         ranked: rows of the gallery with scores and probabilities.
         gallery_latlon_deg: places of the gallery, (n, 2) in degrees.
+        reference_key: the reference image of each row, where there are any.
     """
     queries, top_k = ranked.index.shape
-    latlon_deg = np.asarray(gallery_latlon_deg, dtype=np.float64)[ranked.index.ravel()]
+    rows = ranked.index.ravel()
+    latlon_deg = np.asarray(gallery_latlon_deg, dtype=np.float64)[rows]
     gazetteer = Gazetteer.load()
     nearest = gazetteer.nearest(latlon_deg, metric="sphere")
     cities = gazetteer.describe(nearest)
@@ -42,6 +46,7 @@ def named_places(
             region=_text(areas.region[row]),
             country_code=_text(areas.country_code[row]),
             country=_text(areas.country[row]),
+            reference=None if reference_key is None else reference_key[rows[row]],
         )
         for row in range(queries * top_k)
     ]

@@ -25,7 +25,14 @@ _BLOCK_LAYERS = {
     "mlp.fc1": "mlp.c_fc",
     "mlp.fc2": "mlp.c_proj",
 }
-_BLOCK = re.compile(r"vision_model\.encoder\.layers\.(\d+)\.([\w.]+)\.(weight|bias)")
+_HUGGING_FACE_TEXT = {
+    "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
+    "text_model.embeddings.position_embedding.weight": "positional_embedding",
+    "text_model.final_layer_norm.weight": "ln_final.weight",
+    "text_model.final_layer_norm.bias": "ln_final.bias",
+    "logit_scale": "logit_scale",
+}
+_BLOCK = re.compile(r"(\w+_model)\.encoder\.layers\.(\d+)\.([\w.]+)\.(weight|bias)")
 
 
 def visual_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -47,6 +54,25 @@ def visual_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(state)
 
 
+def whole_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a whole CLIP file, image and text tower, in open_clip's names.
+
+    Takes an open_clip model or a Hugging Face ``CLIPModel``. Names that neither knows are handed
+    on, so that a strict load afterwards tells of them.
+    """
+    if not any(name.startswith("vision_model.") for name in state):
+        return dict(state)
+    result = {f"visual.{name}": value for name, value in _from_hugging_face(state).items()}
+    for name, value in state.items():
+        if name == "text_projection.weight":
+            result["text_projection"] = value.T.contiguous()
+        elif name in _HUGGING_FACE_TEXT:
+            result[_HUGGING_FACE_TEXT[name]] = value
+        elif name.startswith("text_model.") and not name.endswith(".position_ids"):
+            result |= _block_entry(name, value, state)
+    return result
+
+
 def _from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     result: dict[str, Tensor] = {}
     for name, value in state.items():
@@ -63,14 +89,14 @@ def _block_entry(name: str, value: Tensor, state: Mapping[str, Tensor]) -> dict[
     found = _BLOCK.fullmatch(name)
     if found is None:
         return {name: value}
-    number, layer, kind = found.groups()
+    tower, number, layer, kind = found.groups()
     block = f"transformer.resblocks.{number}"
     if layer in _BLOCK_LAYERS:
         return {f"{block}.{_BLOCK_LAYERS[layer]}.{kind}": value}
     if layer not in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
         return {name: value}
     # open_clip stacks query, key and value into one matrix, in this order.
-    start = f"vision_model.encoder.layers.{number}.self_attn"
+    start = f"{tower}.encoder.layers.{number}.self_attn"
     parts = [state.get(f"{start}.{part}_proj.{kind}") for part in "qkv"]
     present = [part for part in parts if part is not None]
     return {f"{block}.attn.in_proj_{kind}": torch.cat(present)}

@@ -23,7 +23,7 @@ DEFAULT_WEIGHTS = "openai"
 
 
 class OpenClipEncoder(nn.Module):
-    """The visual tower of an open_clip model; the text tower is dropped.
+    """The visual tower of an open_clip model; the text tower is dropped (see `text_tower`).
 
     Args:
         name: open_clip's name of the model. OpenAI's weights need a ``-quickgelu`` one.
@@ -46,9 +46,9 @@ class OpenClipEncoder(nn.Module):
         image_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.weights, self.image_size = name, weights, image_size
         file = weights if weights is not None and is_file_reference(weights) else None
-        model = _create(name, None if file else weights, image_size)
+        model = create_clip(name, None if file else weights, image_size)
         self.visual: nn.Module = model.visual
         self.preset = _preset(model.visual.preprocess_cfg).with_overrides(preset or {})
         self.feature_dim = int(model.visual.output_dim)
@@ -72,7 +72,13 @@ def build_image_encoder(spec: ImageEncoderSpec) -> OpenClipEncoder:
     return OpenClipEncoder(spec.name, spec.weights, preset=spec.preset, image_size=spec.image_size)
 
 
-def _create(name: str, tag: str | None, image_size: int | None) -> Any:
+def create_clip(name: str, tag: str | None, image_size: int | None) -> Any:
+    """A whole CLIP of open_clip, with the weights of a tag or random ones.
+
+    Raises:
+        ConfigError: open_clip does not know the name, or the tag needs another activation.
+        CheckpointError: the weights cannot be had.
+    """
     declare_missing_operators()
     import open_clip
 
@@ -81,7 +87,7 @@ def _create(name: str, tag: str | None, image_size: int | None) -> Any:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag is not None and tag not in tags:
         raise ConfigError(f"open_clip has no weights {tag!r} for {name}; it has {', '.join(tags)}")
-    with _quiet_logging(), warnings.catch_warnings():
+    with quiet_logging(), warnings.catch_warnings():
         warnings.filterwarnings("error", message="QuickGELU mismatch")
         try:
             return open_clip.create_model(name, pretrained=tag, force_image_size=image_size)
@@ -110,7 +116,8 @@ def _preset(config: Mapping[str, Any]) -> ImagePreset:
 
 
 @contextmanager
-def _quiet_logging() -> Generator[None]:
+def quiet_logging() -> Generator[None]:
+    """Keep open_clip from the root logger."""
     # open_clip logs through the root logger; without a handler that would install one for good.
     root = logging.getLogger()
     before = root.disabled

@@ -32,9 +32,11 @@ class Candidates:
         name: what reports call them.
         model_fingerprint: of the model that made the embeddings.
         latlon_deg: where each candidate is.
-        embedding: on the CPU; unit vectors for places and for images, shorter for both together.
+        embedding: unit vectors for places and for images, shorter ones for both together.
         offset: added to the inner product; None where it is zero for all.
         reference_key: of each candidate's reference image; None for a place without one.
+        duplicates_dropped: of the gallery's places.
+        drawn_from: how many places the gallery's were chosen from at random, if they were.
     """
 
     name: str
@@ -162,6 +164,11 @@ class Candidates:
         content = (self.embedding, offset, query, own, torch.tensor(neighbours))
         corrected = compute() if cache is None else kept_tensor(cache, "csls", content, compute)
         return replace(self, offset=corrected)
+
+    def to(self, device: torch.device | str) -> Candidates:
+        """The same candidates with their embeddings on a device."""
+        offset = None if self.offset is None else self.offset.to(device)
+        return replace(self, embedding=self.embedding.to(device), offset=offset)
 
     def index(self, build: Callable[[Tensor], NearestIndex]) -> NearestIndex:
         """An index over the scores.

@@ -132,6 +132,36 @@ def test_gallery_embed_and_config_commands(inside, tmp_path, capsys):
     assert "seed: 7" in capsys.readouterr().out
 
 
+def test_reference_images_answer_beside_places(inside, tmp_path, capsys):
+    data, run = "data/earth_tiles_smoke_demo", "runs/smoke_demo"
+    references = str(tmp_path / "references")
+    assert main(["embed", run, "--data", f"{data}/train", "--out", references]) == 0
+    image = str(next(Path(f"{data}/unseen").glob("*.jpg")))
+    words = ["query", image, "--references", references, "--top-k", "2", "--format", "json"]
+    told = {}
+    for mode in ("place", "image", "combined"):
+        capsys.readouterr()
+        assert main([*words, "--mode", mode, "--csls"]) == 0
+        told[mode] = json.loads(capsys.readouterr().out)["answers"][0]
+    assert [answer["gallery"] for answer in told.values()] == [
+        "training-places",
+        "images",
+        "combined",
+    ]
+    assert [place["reference"] for place in told["place"]["places"]] == [None, None]
+    assert told["image"]["places"][0]["reference"].startswith("train-")
+    # Every training place has its training image.
+    assert told["combined"]["places"][0]["reference"].startswith("train-")
+    assert main(words[:-2]) == 0
+    assert ", as in train-" in capsys.readouterr().out
+    assert main(["query", "--text", "a fjord", "--run", run]) == 2
+    assert "no text tower" in capsys.readouterr().err
+    others = ["--out", str(tmp_path / "o"), "--gallery", "even-land", "--references", references]
+    assert main(["evaluate", run, *others, "--data", f"easy={data}/test_easy"]) == 0
+    assert "combined" in capsys.readouterr().out
+    assert (tmp_path / "o/easy/images/predictions.parquet").is_file()
+
+
 def test_unfinished_runs_are_not_asked(inside, tmp_path, capsys):
     shutil.copytree("runs/smoke_demo", tmp_path / "runs/half")
     record = tmp_path / "runs/half/run.json"

@@ -1,0 +1,89 @@
+"""The retrieval modes as rows of an evaluation, beside its galleries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from geoloc.errors import ConfigError, DataError
+from geoloc.experiment.trained_run import TrainedRun
+from geoloc.inference.modes import CORRECTIONS, ModeName, RetrievalMode
+from geoloc.retrieval import Candidates, Embedded, Gallery, IndexKind, NearestIndex
+
+
+def mode_rows(
+    asked: RetrievalMode,
+    galleries: Mapping[str, Gallery],
+    trained: TrainedRun,
+    *,
+    index: IndexKind,
+) -> dict[str, tuple[Candidates, NearestIndex]]:
+    """Each mode that was asked for with an index over its candidates, by the name of its row.
+
+    With references these are ``images`` and ``combined`` (with the first gallery's places). CSLS
+    adds ``NAME-csls`` for each of them and for each gallery, a vote ``NAME-vote``; with both,
+    ``NAME-csls-vote``.
+
+    Args:
+        asked: the settings; each row takes the mode's name that it needs.
+        galleries: the evaluation's own, by name.
+        trained: the run.
+        index: how candidates are searched.
+
+    Raises:
+        ConfigError: a gallery has the name of a mode's row, or a setting is out of range.
+        DataError: a folder of images is missing or damaged.
+        MismatchError: another model embedded them.
+    """
+    found: dict[str, tuple[Candidates, NearestIndex]] = {}
+    cache = trained.run.path / CORRECTIONS
+    for mode, name, gallery in _rows(asked, galleries):
+        if name in galleries:
+            raise ConfigError(f"a gallery is called {name}, as a retrieval mode is: rename it")
+        candidates, searched = mode.open(
+            trained.model, gallery, index=index, device=trained.device, cache=cache
+        )
+        found[name] = replace(candidates, name=name), searched
+    return found
+
+
+def refuse_shared_images(candidates: Candidates, embedded: Embedded, *, split: str) -> None:
+    """Refuse references that are images of the split itself: of one key and one place.
+
+    Raises:
+        DataError: saying how many there are.
+    """
+    mine = {
+        (key, *place) for key, place in zip(embedded.key, embedded.latlon_deg.tolist(), strict=True)
+    }
+    keys = candidates.reference_key or ()
+    shared = sum(
+        (key, *place) in mine
+        for key, place in zip(keys, candidates.latlon_deg[: len(keys)].tolist(), strict=True)
+    )
+    if shared:
+        raise DataError(
+            f"{shared:,} of the reference images are images of the split {split}: an image would "
+            "be found by itself; take references from other data"
+        )
+
+
+def _rows(
+    asked: RetrievalMode, galleries: Mapping[str, Gallery]
+) -> Iterator[tuple[RetrievalMode, str, Gallery]]:
+    bases: list[tuple[ModeName, str, Gallery]] = []
+    for name, gallery in galleries.items():
+        bases.append(("place", name, gallery))
+    if asked.references is not None:
+        first = next(iter(galleries.values()))
+        bases += [("image", "images", first), ("combined", "combined", first)]
+    plain = replace(asked, csls=False, vote_km=None)
+    settings = {"": plain}
+    if asked.csls:
+        settings["-csls"] = replace(plain, csls=True)
+    if asked.vote_km is not None:
+        settings["-csls-vote" if asked.csls else "-vote"] = asked
+    for ending, each in settings.items():
+        for mode, name, gallery in bases:
+            if mode != "place" or ending:
+                yield replace(each, name=mode), name + ending, gallery
