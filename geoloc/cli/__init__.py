@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from geoloc._version import __version__
 from geoloc.cli import (
     ablate,
+    audit,
     config,
     embed,
     evaluate,
@@ -28,17 +29,8 @@ from geoloc.errors import GeolocError
 __all__ = ["main"]
 
 _COMMANDS = (
-    train,
-    evaluate,
-    ablate,
-    query,
-    score,
-    shards,
-    split,
-    embed,
-    gallery,
-    variogram,
-    config,
+    *(train, evaluate, ablate, query, score, shards, split, audit, embed),
+    *(gallery, variogram, config),
 )
 
 
