@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from geoloc._version import __version__
 from geoloc.cli import (
     ablate,
+    audit,
     calibrate,
     config,
     embed,
@@ -31,7 +32,7 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query),
-    *(score, shards, split, embed, gallery, variogram, config),
+    *(score, shards, split, audit, embed, gallery, variogram, config),
 )
 
 

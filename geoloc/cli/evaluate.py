@@ -34,7 +34,9 @@ def add_parser(commands: Commands) -> None:
         help="training-places, even-land, or a gallery's folder (default: the first two)",
     )
     parser.add_argument(
-        "--protocol", action="append", help="osv5m-official, osv5m-clean or geoclip (default: all)"
+        "--protocol",
+        action="append",
+        help="osv5m-official, osv5m-clean, geoclip or im2gps (default: those of the run's config)",
     )
     parser.add_argument("--out", type=Path, help="folder of the results (default: RUN/evaluation)")
     parser.add_argument("--format", choices=("text", "json"), default="text")

@@ -12,6 +12,9 @@ from geoloc.cli.command import Commands, show_progress
 if TYPE_CHECKING:
     from geoloc.data.write_report import WriteReport
 
+# As in data.benchmark_lists, which is imported when it is asked for.
+BENCHMARK_NAMES = ("im2gps", "im2gps3k", "yfcc4k", "yfcc26k", "gws15k")
+
 
 def add_parser(commands: Commands) -> None:
     """Declare the command's arguments."""
@@ -71,12 +74,23 @@ def _add_make(make: argparse.ArgumentParser) -> None:
         help="write OUT/train, OUT/validation and OUT/test by this column of `geoloc split`",
     )
     table.set_defaults(run=_make_csv)
+    _add_benchmarks(sources)
     photos = sources.add_parser("photos", help="a folder of photos with EXIF GPS")
     photos.add_argument("folder", type=Path)
     photos.set_defaults(run=_make_photos)
     for source in (osv5m, table, photos):
         source.add_argument("--out", type=Path, required=True)
         source.add_argument("--samples-per-shard", type=int, default=1000)
+
+
+def _add_benchmarks(sources: Commands) -> None:
+    for name in BENCHMARK_NAMES:
+        source = sources.add_parser(name, help=f"the published list of {name} and your images")
+        source.add_argument("list", type=Path, help="the list, see docs/benchmarks_data.md")
+        source.add_argument("--images", type=Path, required=True, help="folder of the images")
+        source.add_argument("--out", type=Path, required=True)
+        source.add_argument("--samples-per-shard", type=int, default=1000)
+        source.set_defaults(run=_make_benchmark, benchmark=name)
 
 
 def _count(text: str) -> int:
@@ -175,6 +189,18 @@ def _make_csv(args: argparse.Namespace) -> int:
     return _tell(report, args.out)
 
 
+def _make_benchmark(args: argparse.Namespace) -> int:
+    from geoloc.data.benchmark_lists import BENCHMARKS, write_benchmark_shards
+
+    report = write_benchmark_shards(
+        args.list, args.images, args.out, samples_per_shard=args.samples_per_shard
+    )
+    published = BENCHMARKS[args.benchmark]
+    if published not in (None, report.total):
+        print(f"the list has {report.total:,} rows, the published one {published:,}")
+    return _tell(report, args.out)
+
+
 def _make_photos(args: argparse.Namespace) -> int:
     from geoloc.data.photos import write_photo_shards
 
@@ -192,4 +218,6 @@ def _tell(report: WriteReport, out: Path) -> int:
     for kind, count in report.skipped.items():
         names = ", ".join(report.examples.get(kind, ())[:3])
         print(f"{count:8,}  left out: {kind} ({names})")
+    if report.unused_images:
+        print(f"{report.unused_images:8,}  images that the list does not name")
     return 0

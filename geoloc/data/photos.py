@@ -48,11 +48,7 @@ def write_photo_shards(
         DataError: there is no such folder or no file in it; the target is not empty; or no
             photo could be written.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of photos")
-    files = [path for path in sorted(folder.rglob("*")) if _is_wanted(path, folder)]
-    if not files:
-        raise DataError(f"{folder}: no file in it")
+    files = photo_files(folder)
     with CountingWriter(
         {out_folder.name: out_folder}, samples_per_shard=samples_per_shard
     ) as writer:
@@ -63,6 +59,20 @@ def write_photo_shards(
             if progress is not None:
                 progress(number + 1, len(files))
     return writer.report()
+
+
+def photo_files(folder: Path) -> list[Path]:
+    """The files below a folder in order of path, but for hidden ones and those in hidden folders.
+
+    Raises:
+        DataError: there is no such folder or no file in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of photos")
+    files = [path for path in sorted(folder.rglob("*")) if _is_wanted(path, folder)]
+    if not files:
+        raise DataError(f"{folder}: no file in it")
+    return files
 
 
 def photo_place_deg(data: bytes, *, name: str = "image") -> tuple[float, float]:

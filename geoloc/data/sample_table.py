@@ -92,20 +92,24 @@ class SampleTable:
             DataError: the name of the file says neither, or a column is there already.
         """
         import pyarrow as pa
-        from pyarrow import csv, parquet
 
         table = self.table
         for column, values in added.items():
             if column in self.columns:
                 raise DataError(f"{self.name}: it has a column {column!r} already")
             table = table.append_column(column, pa.array(values, type=pa.string()))
-        writers: dict[str, Callable[[Path], object]] = {
-            ".csv": lambda to: csv.write_csv(table, to),
-            **dict.fromkeys(_PARQUET, lambda to: parquet.write_table(table, to)),
-        }
-        if path.suffix.lower() not in writers:
-            raise DataError(f"{path}: tables are written as .parquet or .csv")
-        write_atomically(path, writers[path.suffix.lower()])
+        _write(table, path)
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table atomically, as parquet or CSV by the name of the file.
+
+    Raises:
+        DataError: the name says neither.
+    """
+    import pyarrow as pa
+
+    _write(pa.Table.from_pandas(frame, preserve_index=False), path)
 
 
 def is_table(source: str | os.PathLike[str]) -> bool:
@@ -148,6 +152,18 @@ def read_samples(
     places = np.stack(angles, axis=1)
     places[~np.asarray(is_valid_latlon(places))] = np.nan
     return SampleTable(table=table, latlon_deg=places, name=source)
+
+
+def _write(table: Any, path: Path) -> None:
+    from pyarrow import csv, parquet
+
+    writers: dict[str, Callable[[Path], object]] = {
+        ".csv": lambda to: csv.write_csv(table, to),
+        **dict.fromkeys(_PARQUET, lambda to: parquet.write_table(table, to)),
+    }
+    if path.suffix.lower() not in writers:
+        raise DataError(f"{path}: tables are written as .parquet or .csv")
+    write_atomically(path, writers[path.suffix.lower()])
 
 
 def _chosen(table: SampleTable, wanted: str | None, names: tuple[str, ...]) -> str:

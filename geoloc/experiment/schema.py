@@ -250,7 +250,7 @@ class TrainingSection(Section):
 class EvaluationSection(Section):
     """What a report measures, and against which places."""
 
-    protocols: tuple[Literal["osv5m-official", "osv5m-clean", "geoclip"], ...] = (
+    protocols: tuple[Literal["osv5m-official", "osv5m-clean", "geoclip", "im2gps"], ...] = (
         "osv5m-official",
         "osv5m-clean",
         "geoclip",
