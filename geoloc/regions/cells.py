@@ -93,5 +93,5 @@ def mean_places(
     return latlon_from_unit_vectors(mean)
 
 
-def _centre_parts(grid: Grid, level: int) -> Iterator[Float64[np.ndarray, "cell 2"]]:
+def _centre_parts(grid: Grid, level: int) -> Iterator[Float64[np.ndarray, "_ 2"]]:
     return h3_cells.centre_parts(level) if grid == "h3" else s2_cells.centre_parts(level)

@@ -11,11 +11,12 @@ from jaxtyping import Float64, UInt64
 from geoloc.errors import ConfigError
 
 
-def centre_parts(resolution: int) -> Iterator[Float64[np.ndarray, "cell 2"]]:
+def centre_parts(resolution: int) -> Iterator[Float64[np.ndarray, "_ 2"]]:
     """The centres of all cells of a resolution, one part for each of the 122 base cells."""
     h3 = _library()
-    for base in sorted(h3.get_res0_cells().tolist()):
-        yield cell_centres(h3.cell_to_children(base, resolution))
+    bases = sorted(h3.get_res0_cells().tolist())
+    # as NumPy's own uint64: h3's is another type of C of the same size
+    return (cell_centres(h3.cell_to_children(base, resolution).astype(np.uint64)) for base in bases)
 
 
 def cell_numbers(

@@ -14,17 +14,23 @@ _DEEPEST = 30
 _PART = 1 << 16
 
 
-def centre_parts(level: int) -> Iterator[Float64[np.ndarray, "cell 2"]]:
+def centre_parts(level: int) -> Iterator[Float64[np.ndarray, "_ 2"]]:
     """The centres of all cells of a level along S2's curve, some 65,000 at a time.
 
     A cell's number is its place along the curve, then a one, then zeros: see "S2 Cells" in
     Google's documentation of S2.
     """
     count = 6 * 4**level
-    for first in range(0, count, _PART):
-        along = np.arange(first, min(first + _PART, count), dtype=np.uint64)
-        one = np.uint64(1)
-        yield cell_centres(((along << one) | one) << np.uint64(2 * (_DEEPEST - level)))
+    return (
+        cell_centres(_along_curve(first, min(first + _PART, count), level))
+        for first in range(0, count, _PART)
+    )
+
+
+def _along_curve(first: int, end: int, level: int) -> UInt64[np.ndarray, " cell"]:
+    one = np.uint64(1)
+    along = np.arange(first, end, dtype=np.uint64)
+    return ((along << one) | one) << np.uint64(2 * (_DEEPEST - level))
 
 
 def cell_numbers(

@@ -17,7 +17,7 @@ _MOST_TRIES = 40
 
 def spaced(
     latlon_deg: Float64[np.ndarray, "place 2"],
-    spacing_km: Float64[np.ndarray, " place"] | float | int,
+    spacing_km: Float64[np.ndarray, " spacing"] | float | int,
 ) -> Int64[np.ndarray, " kept"]:
     """Places of which no two are nearer than either's spacing, and which leave no larger gap.
 
