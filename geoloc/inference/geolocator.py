@@ -70,6 +70,8 @@ class Geolocator:
                 f" not by {self.fingerprint[:12]}: build it again with this model"
             )
         if calibration is not None:
+            if not isinstance(gallery, Gallery):
+                raise MismatchError("a calibration is of a gallery of places, not of images")
             calibration.refuse_another(gallery)
         self.calibration = calibration
         self.device = usable_device(device)
