@@ -22,6 +22,7 @@ from geoloc.evaluation.metrics import (
     nearest_place_index,
     recall_at_k,
 )
+from geoloc.evaluation.pairing import PairedComparison, PairedDifference, compare_tables
 from geoloc.evaluation.predictions import (
     LABEL_COLUMNS,
     LEVELS,
@@ -31,13 +32,17 @@ from geoloc.evaluation.predictions import (
     write_predictions,
 )
 from geoloc.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocol_named
-from geoloc.evaluation.report import EvaluationReport, ReportRow, reports_json, scores_text
+from geoloc.evaluation.report import EvaluationReport, ReportRow, reports_json
 from geoloc.evaluation.resampling import block_intervals, spatial_blocks
+from geoloc.evaluation.same_images import same_images
+from geoloc.evaluation.score_report import ScoredFile, ScoreReport, scores_text
 from geoloc.evaluation.scoring import Scores, score_predictions, score_table
 from geoloc.evaluation.strata import StrataTable, Stratum
 from geoloc.evaluation.terminal import terminal_table
+from geoloc.evaluation.truth import ANSWER_COLUMNS, Unmatched, read_truth, with_truth
 
 __all__ = [
+    "ANSWER_COLUMNS",
     "LABEL_COLUMNS",
     "LEAST_MEAN",
     "LEAST_MEDIAN",
@@ -50,12 +55,17 @@ __all__ = [
     "EvaluationProtocol",
     "EvaluationReport",
     "Fairness",
+    "PairedComparison",
+    "PairedDifference",
     "PredictionTable",
     "ReportRow",
     "RowErrors",
+    "ScoreReport",
+    "ScoredFile",
     "Scores",
     "StrataTable",
     "Stratum",
+    "Unmatched",
     "accuracy_within",
     "analyse_errors",
     "baseline_places",
@@ -63,6 +73,7 @@ __all__ = [
     "best_constant_place",
     "block_intervals",
     "compare",
+    "compare_tables",
     "error_fields",
     "evaluate_split",
     "fairness",
@@ -75,13 +86,16 @@ __all__ = [
     "prediction_table",
     "protocol_named",
     "read_predictions",
+    "read_truth",
     "recall_at_k",
     "reports_json",
+    "same_images",
     "score_guesses",
     "score_predictions",
     "score_table",
     "scores_text",
     "spatial_blocks",
     "terminal_table",
+    "with_truth",
     "write_predictions",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy.stats import t as student
 
 from geoloc.evaluation.blocks import BLOCK_KM, turned_blocks
 from geoloc.evaluation.metrics import RowMeasure
@@ -22,19 +23,58 @@ class MeanVariance:
         variance: of the mean.
         plain: what drawing the blocks of the first grid makes of it.
         degrees_of_freedom: how many squares of equal size the variance is as good as.
+        rows: how many rows the mean is of.
+        blocks: how many blocks of equal size the first grid's blocks are as good as.
     """
 
     variance: float
     plain: float
     degrees_of_freedom: float
+    rows: float
+    blocks: float
+
+    @property
+    def quantile(self) -> float:
+        """How many standard errors a 95 % interval reaches to each side."""
+        return float(student.ppf(0.975, self.degrees_of_freedom))
 
     @property
     def widening(self) -> float:
         """By how much the deviations of a plain block bootstrap are too small."""
         if self.plain <= 0.0:
             return 1.0
-        quantile = _student_quantile(self.degrees_of_freedom)
-        return float(np.sqrt(self.variance / self.plain)) * quantile / _NORMAL
+        return float(np.sqrt(self.variance / self.plain)) * self.quantile / _NORMAL
+
+    def p_value(self, mean: float) -> float:
+        """How probable so great a mean is on either side of zero, if the true one is zero."""
+        if self.variance <= 0.0:
+            return 1.0
+        return float(2.0 * student.sf(abs(mean) / np.sqrt(self.variance), self.degrees_of_freedom))
+
+    def share_interval(self, share: float) -> list[float]:
+        """The 95 % interval of a share, by its score rather than by its standard error.
+
+        Wilson's interval with as many rows as independent ones would need to be as uncertain; with
+        every row right, or every row wrong, as many as there are blocks. It does not leave
+        [0, 1], nor close up at their ends.
+
+        Source: E. B. Wilson, Journal of the American Statistical Association 22, 1927, pp. 209-212;
+        with the effective number, N. Dean and M. Pagano, Journal of Survey Statistics and
+        Methodology 3, 2015, pp. 484-503.
+        """
+        spread = share * (1.0 - share)
+        count = self.blocks
+        if spread > 0.0 and self.variance > 0.0:
+            count = min(spread / self.variance, self.rows)
+        square = self.quantile**2
+        middle = (share + square / (2.0 * count)) / (1.0 + square / count)
+        half = np.sqrt(square * (spread / count + square / (4.0 * count**2))) / (
+            1.0 + square / count
+        )
+        return [
+            min(share, max(0.0, float(middle - half))),
+            max(share, min(1.0, float(middle + half))),
+        ]
 
 
 class BlockVariance:
@@ -93,14 +133,14 @@ class BlockVariance:
         whole = float(np.mean([_variance(residual, share, block) for block in self._whole]))
         half = float(np.mean([_variance(residual, share, block) for block in self._half]))
         variance = max(2.0 * whole - half, whole)
+        rows = np.bincount(self._whole[0], weight)
+        independent = float((residual**2).sum())
         return MeanVariance(
             variance=variance,
             plain=float((np.bincount(self._whole[0], residual) ** 2).sum()),
-            degrees_of_freedom=_degrees_of_freedom(
-                np.bincount(self._whole[0], weight),
-                independent=float((residual**2).sum()),
-                variance=variance,
-            ),
+            degrees_of_freedom=_degrees_of_freedom(rows, independent, variance),
+            rows=count,
+            blocks=float(count**2 / (rows**2).sum()),
         )
 
 
@@ -116,7 +156,7 @@ def _variance(
 
 
 def _degrees_of_freedom(
-    rows: Float64[np.ndarray, " block"], *, independent: float, variance: float
+    rows: Float64[np.ndarray, " block"], independent: float, variance: float
 ) -> float:
     """Of a sum of squares, one a block, whose sizes follow from the likeness inside blocks.
 
@@ -130,9 +170,3 @@ def _degrees_of_freedom(
     expected = rows * (1.0 + np.clip(likeness, 0.0, 1.0) * (rows - 1.0))
     effective = float(expected.sum() ** 2 / (expected**2).sum())
     return max(effective - 1.0, 1.0)
-
-
-def _student_quantile(degrees_of_freedom: float) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, degrees_of_freedom))

@@ -25,6 +25,11 @@ class RowMeasure:
     value: Float64[np.ndarray, " row"]
     counted: Bool[np.ndarray, " row"]
 
+    @property
+    def is_share(self) -> bool:
+        """Whether the mean is a share of rows: each is 1 or 0."""
+        return bool(((self.value == 0.0) | (self.value == 1.0)).all())
+
     def mean(self) -> float | None:
         """The metric, or None where no row counts."""
         count = int(self.counted.sum())

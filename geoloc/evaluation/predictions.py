@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def prediction_table(
     frame = _with_our_names(frame, columns)
     if frame.empty:
         raise DataError("the table of predictions has no rows: nothing to score")
-    key = _keys(frame["key"])
+    key = checked_keys(frame["key"])
     numbers = np.stack([_numbers(frame[name]) for name in PLACE_COLUMNS], axis=1)
     for what, place in (("true", numbers[:, :2]), ("predicted", numbers[:, 2:])):
         _check_places(place, key, what=what)
@@ -74,7 +74,12 @@ def prediction_table(
     )
 
 
-def read_predictions(path: Path | str, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read_predictions(
+    path: Path | str,
+    columns: Mapping[str, str] | None = None,
+    *,
+    required: Sequence[str] = REQUIRED_COLUMNS,
+) -> pd.DataFrame:
     """Read predictions from parquet or CSV under our column names.
 
     Of a CSV file every cell is read as text, so that 16-digit ids keep their digits and "NA" stays
@@ -83,6 +88,7 @@ def read_predictions(path: Path | str, columns: Mapping[str, str] | None = None)
     Args:
         path: ends in .parquet, .pq or .csv.
         columns: our names to the file's own, where they differ.
+        required: what must be there, under our names.
 
     Raises:
         DataError: the file is missing, unreadable or of another kind, or lacks a column.
@@ -98,7 +104,7 @@ def read_predictions(path: Path | str, columns: Mapping[str, str] | None = None)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
         raise DataError(f"{path} cannot be read: {reason}") from None
     try:
-        return _with_our_names(frame, columns)
+        return _with_our_names(frame, columns, required=required)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -145,7 +151,12 @@ def _read_frame(path: Path) -> pd.DataFrame:
     )
 
 
-def _with_our_names(frame: pd.DataFrame, columns: Mapping[str, str] | None) -> pd.DataFrame:
+def _with_our_names(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str] | None,
+    *,
+    required: Sequence[str] = REQUIRED_COLUMNS,
+) -> pd.DataFrame:
     columns = dict(columns or {})
     there = [str(name) for name in frame.columns]
     if unknown := [name for name in columns if name not in _KNOWN]:
@@ -157,12 +168,17 @@ def _with_our_names(frame: pd.DataFrame, columns: Mapping[str, str] | None) -> p
         replaced = [ours for ours, theirs in columns.items() if ours != theirs and ours in there]
         renamed = {ours: frame[theirs] for ours, theirs in columns.items()}
         frame = frame.drop(columns=[*replaced]).assign(**renamed)
-    if missing := [name for name in REQUIRED_COLUMNS if name not in frame.columns]:
+    if missing := [name for name in required if name not in frame.columns]:
         raise DataError(f"columns {missing} are missing; the table has {there}")
     return frame
 
 
-def _keys(column: Any) -> np.ndarray:
+def checked_keys(column: Any) -> np.ndarray:
+    """A column of keys as text.
+
+    Raises:
+        DataError: a key is missing, repeated, or a floating-point number.
+    """
     if pd.api.types.is_float_dtype(column.dtype):
         raise DataError("keys are floating-point numbers, which lose digits: give them as text")
     text = column.astype(str)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from geoloc.evaluation.markdown_table import markdown_table, percent, plain
+from geoloc.evaluation.markdown_table import markdown_table, percent, plain_number
 from geoloc.evaluation.predictions import LEVELS
 from geoloc.evaluation.protocols import protocol_named
 from geoloc.evaluation.scoring import Scores
@@ -127,16 +127,13 @@ class EvaluationReport:
             parts += ["## Ceilings: the most that can be reached", markdown_table(ceilings)]
         if intervals := _interval_lines(self.rows):
             parts += [
-                f"## 95 % intervals ({self._how_intervals()})",
+                "## 95 % intervals",
+                next(told for row in self.rows if (told := row.scores.told_intervals())),
                 markdown_table(intervals),
             ]
         if areas := _area_lines(self.rows):
             parts += ["## By polygon (Natural Earth)", markdown_table(areas)]
         return "\n\n".join(parts) + "\n"
-
-    def _how_intervals(self) -> str:
-        told = next(row.scores.intervals for row in self.rows if row.scores.intervals)
-        return f"{told['method']}, blocks of about {told['block_km']:g} km"
 
     def _facts(self) -> str:
         definition = self.rows[0].scores.definition
@@ -179,30 +176,6 @@ def reports_json(reports: Sequence[EvaluationReport]) -> str:
     return strict_json([report.to_dict() for report in reports], "reports")
 
 
-def scores_text(scores: Scores) -> str:
-    """One table of predictions' scores for a terminal: value, interval and ceiling of each key."""
-    intervals: Mapping[str, list[float]] = scores.intervals.get("values", {})
-    perfect = scores.ceilings.get("perfect_prediction", {})
-    values = {**scores.metrics, "median_km": scores.summary["median_km"]}
-    if "Haversine" not in values:
-        values["mean_km"] = scores.summary["mean_km"]
-    lines = [("metric", "value", "95 % interval", "perfect prediction")]
-    for key, value in values.items():
-        show = percent if key.startswith("Accuracy") else plain
-        low_high = " to ".join(show(end) for end in intervals[key]) if key in intervals else ""
-        ceiling = show(perfect[key]) if key in perfect else ""
-        unit = " (%)" if key.startswith("Accuracy") else ""
-        lines.append((key + unit, show(value), low_high, ceiling))
-    told = [
-        f"protocol {scores.protocol}: {scores.count:,} images",
-        f"{scores.definition['distance']}; {scores.definition['comparison']}",
-    ]
-    if scores.labelled:
-        counts = ", ".join(f"{level} {count:,}" for level, count in scores.labelled.items())
-        told.append(f"labelled: {counts}")
-    return "\n".join(told) + "\n\n" + markdown_table(lines)
-
-
 _RADII = tuple(
     (f"Accuracy_{radius:g}_km_radius", f"{radius:g} km %")
     for radius in protocol_named("osv5m-official").thresholds_km
@@ -221,7 +194,7 @@ def _lines(rows: Sequence[ReportRow]) -> list[tuple[str, ...]]:
 
 
 def _cells(values: Mapping[str, float]) -> list[str]:
-    cells = [plain(values.get(key)) for key in ("median_km", "mean_km", "geoscore")]
+    cells = [plain_number(values.get(key)) for key in ("median_km", "mean_km", "geoscore")]
     return cells + [percent(values.get(key)) for key, _ in (*_RADII, *_ADMIN)]
 
 
@@ -244,7 +217,9 @@ def _interval_lines(rows: Sequence[ReportRow]) -> list[tuple[str, ...]]:
         values: Mapping[str, list[float]] = row.scores.intervals.get("values", {})
         if values:
             cells = [
-                " to ".join((plain if key == "median_km" else percent)(end) for end in values[key])
+                " to ".join(
+                    (plain_number if key == "median_km" else percent)(end) for end in values[key]
+                )
                 if key in values
                 else "·"
                 for key, _ in shown

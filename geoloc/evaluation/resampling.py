@@ -13,8 +13,11 @@ from geoloc.evaluation.metrics import RowMeasure
 
 __all__ = ["BLOCK_KM", "BlockDraws", "RowMeasure", "block_intervals", "spatial_blocks"]
 
-PLAIN = "percentile bootstrap over spatial blocks of the true places"
-WIDENED = f"{PLAIN}, widened for likeness across borders and for few or unequal blocks"
+METHOD = (
+    "spatial blocks of the true places: shares by Wilson's interval with the effective number of "
+    "images, means and medians by percentiles of a block bootstrap, all widened for likeness "
+    "across borders of blocks and for few or unequal blocks"
+)
 
 
 class BlockDraws:
@@ -51,13 +54,26 @@ class BlockDraws:
         return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
     def medians(self, value: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " draw"]:
-        """The (lower) median under each draw."""
+        """The (lower) median under each draw.
+
+        Which run of rows holds it is found from the sums of whole runs; only that run is summed
+        row by row.
+        """
         order = np.argsort(value, kind="stable")
         ordered, member = value[order], self._member[order]
+        size = max(1, int(np.sqrt(len(value))))
+        run = np.arange(len(value)) // size
+        runs = int(run[-1]) + 1
+        rows = np.bincount(run * self.blocks + member, minlength=runs * self.blocks)
+        reached = np.cumsum(self._times @ rows.reshape(runs, self.blocks).T, axis=1)
+        half = reached[:, -1] / 2.0
+        found = (reached < half[:, None]).sum(axis=1)
         medians = np.empty(len(self._times))
-        for draw, times in enumerate(self._times):
-            reached = np.cumsum(times[member])
-            medians[draw] = ordered[np.searchsorted(reached, reached[-1] / 2.0)]
+        for draw, (times, at) in enumerate(zip(self._times, found, strict=True)):
+            before = reached[draw, at - 1] if at else 0.0
+            inside = slice(at * size, (at + 1) * size)
+            sums = before + np.cumsum(times[member[inside]])
+            medians[draw] = ordered[inside][np.searchsorted(sums, half[draw])]
         return medians
 
 
@@ -72,8 +88,9 @@ def block_intervals(
 ) -> dict[str, list[float]]:
     """95 % intervals of means and of the median distance (key ``median_km``).
 
-    Percentiles over draws of blocks (Efron 1979); with `variance`, the deviations of the draws are
-    stretched until they have that variance and Student's tails.
+    Percentiles over draws of blocks (Efron 1979). With `variance`, the deviations of the draws are
+    stretched until they have that variance and Student's tails, and shares of rows get Wilson's
+    interval from it instead, which near 0 and 1 keeps its promise better.
 
     Args:
         measures: what the metrics are the means of.
@@ -93,41 +110,32 @@ def block_intervals(
     intervals: dict[str, list[float]] = {}
     for key, measure in measures.items():
         middle = measure.mean()
-        if middle is not None:
-            known = None if variance is None else variance.of(measure)
-            counted = measure.value[measure.counted]
-            intervals[key] = interval(
-                draws.means(measure), middle, known, within=(counted.min(), counted.max())
-            )
+        if middle is None:
+            continue
+        known = None if variance is None else variance.of(measure)
+        if known is not None and measure.is_share:
+            intervals[key] = known.share_interval(middle)
+        else:
+            intervals[key] = percentiles(draws.means(measure), middle, known)
     middle = float(np.median(distance_km))
     known = None if variance is None else variance.of(below(distance_km, middle))
-    intervals["median_km"] = interval(
-        draws.medians(distance_km), middle, known, within=(distance_km.min(), distance_km.max())
-    )
+    intervals["median_km"] = percentiles(draws.medians(distance_km), middle, known)
     return intervals
 
 
-def interval(
-    drawn: Float64[np.ndarray, " draw"],
-    middle: float,
-    variance: MeanVariance | None,
-    *,
-    within: tuple[float, float],
+def percentiles(
+    drawn: Float64[np.ndarray, " draw"], middle: float, variance: MeanVariance | None
 ) -> list[float]:
-    """The 95 % interval of a figure from its draws, widened about the figure itself.
+    """The 95 % interval of a figure from its draws, stretched about the figure itself.
 
     Args:
         drawn: the figure under each draw.
         middle: the figure.
-        variance: what its draws should have; None leaves them as they are.
-        within: the least and the greatest that it could be.
+        variance: what the draws should have; None leaves them as they are.
     """
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    if variance is not None:
-        wide = variance.widening
-        low, high = middle + wide * (low - middle), middle + wide * (high - middle)
-        low, high = np.clip([min(low, middle), max(high, middle)], *within)
-    return [float(low), float(high)]
+    wide = 1.0 if variance is None else variance.widening
+    return [float(middle + wide * (low - middle)), float(middle + wide * (high - middle))]
 
 
 def below(value: Float64[np.ndarray, " row"], middle: float) -> RowMeasure:

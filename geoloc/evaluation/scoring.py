@@ -12,12 +12,13 @@ from jaxtyping import Float64, Int64
 
 from geoloc.evaluation.administrative import area_accuracy
 from geoloc.evaluation.block_variance import BlockVariance
+from geoloc.evaluation.error_correlation import block_warning, correlation_length_km
 from geoloc.evaluation.metrics import geoscore, mean_of, median_of, nearest_place_index
 from geoloc.evaluation.predictions import PredictionTable, prediction_table
 from geoloc.evaluation.protocols import EvaluationProtocol, protocol_named
 from geoloc.evaluation.resampling import (
     BLOCK_KM,
-    WIDENED,
+    METHOD,
     RowMeasure,
     block_intervals,
     spatial_blocks,
@@ -70,6 +71,16 @@ class Scores:
         if self.areas is not None:
             told["areas"] = dict(self.areas)
         return told
+
+    def told_intervals(self) -> str:
+        """In words where the intervals come from, and any warning; empty without intervals."""
+        told = self.intervals
+        if not told.get("values"):
+            return ""
+        line = f"95 % intervals from {told['blocks']:,} spatial blocks of {told['block_km']:g} km"
+        if told["correlation_length_km"] is not None:
+            line += f"; errors resemble one another over {told['correlation_length_km']:,.0f} km"
+        return line + (f"\nWARNING: {told['warning']}" if told["warning"] else "")
 
 
 def score_predictions(
@@ -139,6 +150,9 @@ def score_table(
             resamples=resamples,
             seed=seed,
         )
+        first_km = rows.distance_km(chosen[0])
+        reach = correlation_length_km(table.true_deg, first_km, block_km=block_km, seed=seed)
+        bootstrap = replace(bootstrap, correlation_km=reach)
     return [_scores(rows, each, gallery_latlon_deg, bootstrap) for each in chosen]
 
 
@@ -151,6 +165,7 @@ class _Bootstrap:
     block_km: float
     resamples: int
     seed: int
+    correlation_km: float | None = None
 
     def told(
         self, measures: Mapping[str, RowMeasure], distance_km: Float64[np.ndarray, " row"]
@@ -165,12 +180,14 @@ class _Bootstrap:
             seed=self.seed,
         )
         return {
-            "method": WIDENED,
+            "method": METHOD,
             "level": 0.95,
             "block_km": self.block_km,
             "blocks": len(np.unique(self.block)),
             "resamples": self.resamples,
             "seed": self.seed,
+            "correlation_length_km": self.correlation_km,
+            "warning": block_warning(self.correlation_km, self.block_km),
             "values": values,
         }
 

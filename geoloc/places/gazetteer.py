@@ -17,8 +17,9 @@ from geoloc.geodesy import unit_vectors, validate_latlon
 
 Metric = Literal["raw_degrees", "sphere"]
 
-# scipy's cKDTree, which reverse_geocoder builds, has 16 (KDTree itself 10): ties depend on it
-_LEAF_SIZE = 16
+# which of two equally near cities is found depends on it: reverse_geocoder's trees have 30 by
+# default, as OSV-5M calls it (and 16 in its single process)
+_LEAF_SIZE = 30
 
 _COLUMNS = ["lat", "lon", "name", "admin1", "admin2", "cc"]
 
@@ -80,7 +81,7 @@ class Gazetteer:
             metric: "sphere" is the true nearest. "raw_degrees" takes latitude and longitude for a
                 plane, as reverse_geocoder and hence the labels and scores of OSV-5M do: wrong
                 where meridians converge and across the antimeridian, kept for parity. Ties fall
-                as scipy's cKDTree over the rows in file order has them.
+                as in reverse_geocoder's default mode, which OSV-5M calls.
 
         Raises:
             CoordinateError: a place is not finite or out of range.
