@@ -18,7 +18,8 @@ from geoloc.geodesy import sample_sphere
 
 def unit_rows(count: int, seed: int) -> torch.Tensor:
     rows = torch.randn(count, 512, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.normalize(rows, dim=1)
+    # In place, so that the peak of memory is not set here.
+    return rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True))
 
 
 def main() -> None:

@@ -164,7 +164,9 @@ def reliability(
         outcome=float(outcome.mean()),
         reach=reach,
         ece=_ece(probability - outcome, chunks),
-        ece_interval=_ece_interval(probability - outcome, chunks, block, resamples, generator),
+        ece_interval=_ece_interval(
+            probability - outcome, chunks, block, resamples=resamples, generator=generator
+        ),
         ece_by_chance=_ece_by_chance(probability, chunks, generator),
         brier=float(losses["brier"].mean()),
         brier_interval=intervals.get("brier"),
@@ -202,6 +204,7 @@ def _ece_interval(
     gap: np.ndarray,
     chunks: Sequence[np.ndarray],
     block: np.ndarray,
+    *,
     resamples: int,
     generator: np.random.Generator,
 ) -> tuple[float, float] | None:

@@ -60,7 +60,7 @@ def ring_masses(
     # The antipode itself must lie within an edge of half a turn, whatever its cosine is rounded to.
     bound = torch.where(torch.from_numpy(edges_km >= HALF_TURN_KM).to(device), torch.inf, bound)
     parts = [
-        _ring_block(query[rows], centre[rows], (gallery, place), tuple(scales), bound)
+        _ring_block(query[rows], centre[rows], (gallery, place), scales=tuple(scales), bound=bound)
         for rows in torch.arange(len(query), device=device).split(_QUERIES_AT_A_TIME)
     ]
     return torch.cat(parts, dim=1).cpu().numpy()
@@ -70,6 +70,7 @@ def _ring_block(
     query: Tensor,
     centre: Tensor,
     gallery: tuple[Tensor, Tensor],
+    *,
     scales: tuple[float, ...],
     bound: Tensor,
 ) -> Tensor:

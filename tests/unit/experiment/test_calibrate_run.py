@@ -62,7 +62,7 @@ def test_nothing_is_measured_on_what_it_was_fitted_on(make_run, make_shards, val
         _calibrate(run)
     for name, message in (("test", "is the test split easy"), ("train", "is the training split")):
         with pytest.raises(ConfigError, match=message):
-            _calibrate(run, validation=f"{tmp_path / name}/")
+            _calibrate(run, validation=f"{tmp_path / name}/", tests=(f"other={validation}",))
     with pytest.raises(ConfigError, match="is the test split again"):
         _calibrate(run, validation=validation, tests=(f"again={validation}",))
     # The same samples under another name.
