@@ -64,7 +64,7 @@ def _facts(audit: GalleryAudit) -> list[tuple[str, str]]:
     spacing = audit.spacing_km
     return [
         ("rows", f"{audit.rows:,}"),
-        ("distinct places", f"{audit.distinct:,} ({audit.duplicates:,} exact duplicates)"),
+        ("distinct places", f"{audit.distinct:,} (exact duplicates: {audit.duplicates:,})"),
         ("near duplicates", f"{audit.near_duplicates:,} have another within {audit.near_m:g} m"),
         (
             "off land",
@@ -120,7 +120,8 @@ def _told_without(audit: GalleryAudit) -> list[str]:
     if audit.without:
         codes = list(audit.without)
         more = f" and {len(codes) - _MOST_NAMED} more" if len(codes) > _MOST_NAMED else ""
-        lines += ["", f"{len(codes)} countries with places and none in the gallery:"]
+        what = "country" if len(codes) == 1 else "countries"
+        lines += ["", f"{len(codes)} {what} with places and none in the gallery:"]
         shown = codes[:_MOST_NAMED]
         lines += ["  " + ", ".join(shown[at : at + 20]) for at in range(0, len(shown), 20)]
         lines[-1] += more

@@ -38,9 +38,10 @@ def naive(places, *, split_at, depth):
 def test_leaf_by_leaf_as_a_naive_recursion(split_at, depth):
     generator = np.random.default_rng(0)
     towns = generator.uniform([-50, -170], [70, 170], (12, 2))
-    places = np.concatenate(
-        [towns[generator.integers(12, size=380)] + generator.normal(0, 0.4, (380, 2)), towns[:9]]
-    )
+    towns = towns[generator.integers(12, size=380)] + generator.normal(0, 0.4, (380, 2))
+    # a lattice whose rows and columns lie on the lines that halve
+    lattice = np.stack(np.meshgrid([-64.0, 0.0, 64.0], [-176.0, 0.0, 88.0, 176.0]), -1)
+    places = np.concatenate([towns, towns[:9], lattice.reshape(-1, 2)])
     tree = quadtree(places, split_at=split_at, depth=depth)
     expected = naive(places.tolist(), split_at=split_at, depth=depth)
     assert len(tree.count) == len(expected)
