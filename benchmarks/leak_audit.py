@@ -114,9 +114,8 @@ def main() -> None:
     for within in WITHIN:
         _, distance = nearest_hashes(asked, known, within=within)
         chance = chance_pairs(len(asked), len(known), within=within)
-        print(
-            f"within {within:2}: {np.mean(distance >= 0):7.2%} of the images ({chance:.2g} pairs by chance)"
-        )
+        share = np.mean(distance >= 0)
+        print(f"within {within:2}: {share:7.2%} of the images ({chance:.2g} pairs by chance)")
     if args.large:
         large()
 
