@@ -1,6 +1,6 @@
 """What a perceptual hash finds of edited copies, what it takes for one, and how fast it searches.
 
-    python benchmarks/leak_audit.py TRAIN_SHARDS TEST_SHARDS [--large]
+    python benchmarks/leak_audit.py TRAIN_SHARDS TEST_SHARDS [--edited N] [--large]
 
 TEST must lie apart from TRAIN, so that no two images of them show the same: every pair within a
 distance is a false one. The edits are made to the images of TEST. --large searches the hashes of
@@ -101,22 +101,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("train")
     parser.add_argument("test")
+    parser.add_argument("--edited", type=int, default=300, help="images that are edited (300)")
     parser.add_argument("--large", action="store_true")
     args = parser.parse_args()
     test = images_of(args.test)
-    print(f"{len(test):,} images; share of edited copies within so many bits")
+    print(f"{min(args.edited, len(test)):,} images; share of edited copies within so many bits")
     print(f"{'':28}" + " ".join(f"{w:7}" for w in WITHIN))
     for name, (edit, quality) in edits().items():
         print(f"{name:28}", end="")
-        copies(test, edit, quality)
+        copies(test[: args.edited], edit, quality)
     known, asked = hashes(images_of(args.train)), hashes(test)
     print(f"{len(asked):,} x {len(known):,} images that show different places")
     for within in WITHIN:
         _, distance = nearest_hashes(asked, known, within=within)
         chance = chance_pairs(len(asked), len(known), within=within)
-        print(
-            f"within {within:2}: {np.mean(distance >= 0):7.2%} of the images ({chance:.2g} pairs by chance)"
-        )
+        share = np.mean(distance >= 0)
+        print(f"within {within:2}: {share:7.2%} of the images ({chance:.2g} pairs by chance)")
     if args.large:
         large()
 

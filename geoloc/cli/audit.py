@@ -24,7 +24,7 @@ def add_parser(commands: Commands) -> None:
             side,
             metavar=side.upper(),
             help="shards, a folder of photos with EXIF, or a table (CSV, parquet) with latitude, "
-            "longitude and, for its images, path",
+            "longitude and, for its images, path or file",
         )
     parser.add_argument(
         "--no-images", action="store_true", help="compare places, keys and groups alone"

@@ -74,11 +74,16 @@ def _add_make(make: argparse.ArgumentParser) -> None:
         help="write OUT/train, OUT/validation and OUT/test by this column of `geoloc split`",
     )
     table.set_defaults(run=_make_csv)
+    dealt = sources.add_parser("split", help="shards, dealt by a table of `geoloc split`")
+    dealt.add_argument("shards", metavar="SHARDS")
+    dealt.add_argument("table", metavar="TABLE", help="with the columns key and split")
+    dealt.add_argument("--split-column", default="split")
+    dealt.set_defaults(run=_make_split)
     _add_benchmarks(sources)
     photos = sources.add_parser("photos", help="a folder of photos with EXIF GPS")
     photos.add_argument("folder", type=Path)
     photos.set_defaults(run=_make_photos)
-    for source in (osv5m, table, photos):
+    for source in (osv5m, table, dealt, photos):
         source.add_argument("--out", type=Path, required=True)
         source.add_argument("--samples-per-shard", type=int, default=1000)
 
@@ -185,6 +190,20 @@ def _make_csv(args: argparse.Namespace) -> int:
         ),
         image_folder=args.images,
         samples_per_shard=args.samples_per_shard,
+    )
+    return _tell(report, args.out)
+
+
+def _make_split(args: argparse.Namespace) -> int:
+    from geoloc.data.dealt_shards import write_dealt_shards
+
+    report = write_dealt_shards(
+        args.shards,
+        args.table,
+        args.out,
+        column=args.split_column,
+        samples_per_shard=args.samples_per_shard,
+        progress=show_progress,
     )
     return _tell(report, args.out)
 

@@ -172,7 +172,8 @@ def read_audit_set(
 
     Args:
         source: a table (.csv, .parquet) with latitude and longitude, and images where it has a
-            column ``path``, relative to its folder; a folder of photos with EXIF; or shards.
+            column ``path`` or ``file``, relative to its folder; a folder of photos with EXIF; or
+            shards.
         images: look at the images; otherwise only at names and places.
         processes: how many work at it.
         progress: told how many parts are done, and of how many.
@@ -233,7 +234,7 @@ def _table_tasks(source: str, *, images: bool) -> tuple[list[_Shard | _Files], l
             table.keys(), table.latlon_deg.tolist(), sequence, creator, strict=True
         )
     ]
-    column = table.find(("path",)) if images else None
+    column = table.find(("path", "file")) if images else None
     if column is None:
         return [], rows
     names = [path or "" for path in table.texts(column)]

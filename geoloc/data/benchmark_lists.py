@@ -36,6 +36,7 @@ BENCHMARKS: dict[str, int | None] = {
 """The lists, and how many images each is published with; None where that could not be checked."""
 
 _YFCC_CELLS = 25
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _OUT_OF_RANGE = "coordinate_out_of_range"
 Row = Mapping[str, str | None]
 
@@ -195,7 +196,9 @@ class _Images:
 
     @property
     def unused(self) -> int:
-        return len(self.files - self.used)
+        """Images, by their endings, that no row has named yet."""
+        left = self.files - self.used
+        return sum(PurePosixPath(file).suffix.lower() in _ENDINGS for file in left)
 
     def found(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows with the paths of the files that they mean, where there are such."""

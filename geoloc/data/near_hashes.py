@@ -74,11 +74,7 @@ def chance_pairs(queries: int, candidates: int, *, within: int) -> float:
 
 
 def _bands(queries: int, candidates: int, *, within: int) -> list[tuple[int, int, int]]:
-    """Lowest bit and width of each band, and how many of its bits may differ."""
-
-    def plan(count: int) -> list[tuple[int, int, int]]:
-        edges = [round(_BITS * part / count) for part in range(count + 1)]
-        return [(a, b - a, within // count) for a, b in itertools.pairwise(edges)]
+    """The plan that costs least on evenly spread hashes."""
 
     def work(bands: list[tuple[int, int, int]]) -> float:
         return sum(
@@ -90,7 +86,13 @@ def _bands(queries: int, candidates: int, *, within: int) -> list[tuple[int, int
         )
 
     fewest = math.ceil(_BITS / _MOST_BAND_BITS)
-    return min((plan(count) for count in range(fewest, _BITS // 4 + 1)), key=work)
+    return min((_plan(count, within) for count in range(fewest, _BITS // 4 + 1)), key=work)
+
+
+def _plan(count: int, within: int) -> list[tuple[int, int, int]]:
+    """Lowest bit and width of each of so many bands, and how many of its bits may differ."""
+    edges = [round(_BITS * part / count) for part in range(count + 1)]
+    return [(a, b - a, within // count) for a, b in itertools.pairwise(edges)]
 
 
 def _flips(bits: int, radius: int) -> Iterator[int]:

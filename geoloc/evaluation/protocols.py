@@ -95,6 +95,13 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
             mean_keys=("Haversine", "Geoguessr"),
             admin_metric="sphere",
         ),
+        # Vivanco Cepeda, Nayak and Shah 2023, GeoCLIP.
+        EvaluationProtocol(
+            name="geoclip",
+            distance_km=_geodesic,
+            metric="geodesic on the WGS-84 ellipsoid",
+            strict=False,
+        ),
         # Vo, Jacobs and Hays 2017 and Müller-Budack, Pustu-Iren and Ewerth 2018, as their released
         # code means Im2GPS, Im2GPS3k, YFCC4k and YFCC26k (the latter with pi / 180 to ten
         # digits, which moves no distance by a millimetre).
@@ -102,13 +109,6 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
             name="im2gps",
             distance_km=_great_circle,
             metric=_SPHERE,
-            strict=False,
-        ),
-        # Vivanco Cepeda, Nayak and Shah 2023, GeoCLIP.
-        EvaluationProtocol(
-            name="geoclip",
-            distance_km=_geodesic,
-            metric="geodesic on the WGS-84 ellipsoid",
             strict=False,
         ),
     )

@@ -6,6 +6,7 @@ import builtins
 import io
 import json
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from geoloc.cli import main
+from geoloc.data import near_hashes
 from geoloc.data.audit import audit
 from geoloc.data.audit_report import LeakLimits
 from geoloc.data.audit_set import read_audit_set
@@ -56,9 +58,9 @@ def look(data: bytes) -> int:
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10**6), queries=st.integers(0, 12), candidates=st.integers(0, 200),
-    within=st.integers(0, 9),
+    within=st.integers(0, 9), bands=st.integers(4, 8),
 )  # fmt: skip
-def test_near_hashes_are_those_of_a_loop(seed, queries, candidates, within):
+def test_near_hashes_are_those_of_a_loop(seed, queries, candidates, within, bands):
     rng = np.random.default_rng(seed)
     known = rng.integers(0, 2**64, candidates, dtype=np.uint64)
     known = np.concatenate([known, known[: candidates // 4]])
@@ -67,7 +69,12 @@ def test_near_hashes_are_those_of_a_loop(seed, queries, candidates, within):
         flips = rng.choice(64, int(rng.integers(0, within + 3)), replace=False)
         change = np.bitwise_or.reduce(np.uint64(1) << flips.astype(np.uint64), initial=np.uint64(0))
         asked[row] = known[rng.integers(len(known))] ^ change
-    index, distance = nearest_hashes(asked, known, within=within)
+    plan = near_hashes._plan(bands, within)
+    with mock.patch.object(near_hashes, "_bands", return_value=plan):
+        index, distance = nearest_hashes(asked, known, within=within)
+    again = nearest_hashes(asked, known, within=within)
+    assert (index == again[0]).all()
+    assert (distance == again[1]).all()
     for row, value in enumerate(asked.tolist()):
         far = [(value ^ other).bit_count() for other in known.tolist()]
         best = min(far, default=99)
@@ -78,14 +85,26 @@ def test_near_hashes_are_those_of_a_loop(seed, queries, candidates, within):
 def test_many_equal_hashes_fit_into_memory(monkeypatch):
     monkeypatch.setattr("geoloc.data.near_hashes._AT_ONCE", 100)
     rng = np.random.default_rng(1)
-    # All share their lowest band, so every query meets every candidate.
+    # Most share their lowest band, so most queries meet most candidates.
     known = rng.integers(0, 2**40, 500, dtype=np.uint64) << np.uint64(24)
+    known[50:] |= np.uint64(0x900)
     asked = known[::7] ^ np.uint64(1)
     index, distance = nearest_hashes(asked, known, within=1)
     assert (known[index] ^ asked == 1).all()
     assert (distance == 1).all()
     with pytest.raises(ValueError, match="within must lie in 0 to 16"):
         nearest_hashes(asked, known, within=17)
+
+
+def test_ranges_in_pieces(monkeypatch):
+    begin, end = np.array([4, 0, 7, 2, 9]), np.array([9, 0, 8, 6, 15])
+    expected = [(row, at) for row in range(5) for at in range(begin[row], end[row])]
+    for at_once in (1, 3, 7, 100):
+        monkeypatch.setattr("geoloc.data.near_hashes._AT_ONCE", at_once)
+        pieces = list(near_hashes._ranges(begin, end))
+        found = [pair for rows, at in pieces for pair in zip(rows, at, strict=True)]
+        assert found == expected
+        assert (len(pieces) == 1) == (at_once == 100)
 
 
 def test_hashes_that_are_near_by_chance():

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from geoloc.cli import main
+from geoloc.data.reading import ShardReader
 from geoloc.data.sample_table import read_samples
 from geoloc.data.split_table import SplitRequest, split_table
 from geoloc.data.splits import SplitSettings, block_names, split_samples
@@ -245,3 +246,35 @@ def test_shards_are_made_by_the_column(tmp_path, capsys):
         sizes = json.loads((tmp_path / "out" / name / "sizes.json").read_text())
         assert sum(sizes.values()) == count
     assert not (tmp_path / "out" / "validation").exists()
+
+
+def test_shards_are_dealt_anew(tmp_path, make_shards, capsys):
+    shards, table = make_shards(60, per_shard=20), tmp_path / "t.parquet"
+    wishes = ["--by", "block", "--block-km", "300", "--buffer-km", "200", "--test-share", "0.2"]
+    assert main(["split", str(shards), *wishes, "--out", str(table)]) == 0
+    frame = pd.read_parquet(table)
+    frame.iloc[1:].to_parquet(table)
+    out = tmp_path / "out"
+    capsys.readouterr()
+    assert main(["shards", "make", "split", str(shards), str(table), "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    counts = Counter(frame["split"].iloc[1:])
+    assert f"{counts['train'] + counts['test']} of 60 samples written" in told
+    assert f"{counts['buffer']}  left out: buffer " in told
+    assert "1  left out: not_in_table (k0000)" in told
+    dealt = pd.concat(
+        read_samples(str(out / name)).table.to_pandas().assign(split=name)
+        for name in ("train", "test")
+    ).set_index("key")
+    there = frame.iloc[1:].set_index("key").query("split != 'buffer'")
+    assert dealt.sort_index().equals(there[dealt.columns].sort_index().astype(dealt.dtypes))
+    told = {}
+    for name in ("train", "test"):
+        told |= {
+            item.key: item.image_bytes
+            for path in sorted((out / name).glob("*.tar"))
+            for item in ShardReader(str(path), expected=None)
+        }
+    for path in sorted(shards.glob("*.tar")):
+        for item in ShardReader(str(path), expected=None):
+            assert told.get(item.key, item.image_bytes) == item.image_bytes
