@@ -6,7 +6,11 @@ import argparse
 from pathlib import Path
 
 from geoloc.cli.command import Commands, say
-from geoloc.cli.model_arguments import add_index_argument, add_model_arguments
+from geoloc.cli.model_arguments import (
+    DECODINGS,
+    add_index_argument,
+    add_model_arguments,
+)
 
 
 def add_parser(commands: Commands) -> None:
@@ -34,6 +38,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--protocol", action="append", help="osv5m-official, osv5m-clean or geoclip (default: all)"
     )
+    parser.add_argument(
+        "--decoding",
+        action="append",
+        choices=DECODINGS,
+        help="also answer between the gallery's places: a row GALLERY+DECODING beside each gallery",
+    )
     parser.add_argument("--out", type=Path, help="folder of the results (default: RUN/evaluation)")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--workers", type=int, help="decoding processes (default: as in training)")
@@ -56,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         data=tuple(args.data or ()),
         galleries=tuple(args.gallery or ()),
         protocols=tuple(args.protocol or ()),
+        decodings=tuple(args.decoding or ()),
         out=args.out,
         workers=args.workers,
         device=args.device,

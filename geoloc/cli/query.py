@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoloc.cli.command import Commands, one_line
-from geoloc.cli.model_arguments import add_index_argument, add_model_arguments
+from geoloc.cli.model_arguments import (
+    DECODINGS,
+    add_index_argument,
+    add_model_arguments,
+)
 
 if TYPE_CHECKING:
     from geoloc.inference import Answer
@@ -38,6 +42,12 @@ def add_parser(commands: Commands) -> None:
         metavar="CSV",
         help="true places for the text and --map: file, latitude, longitude",
     )
+    parser.add_argument(
+        "--decoding",
+        choices=DECODINGS,
+        default="argmax",
+        help="answer with the gallery's best place (argmax), or with a place near it",
+    )
     add_index_argument(parser)
     add_model_arguments(parser, device="cpu")
     parser.set_defaults(run=run)
@@ -58,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         index=args.index,
         backbone_weights=args.backbone_weights,
+        decoding=args.decoding,
     )
     results = list(geolocator.locate_many(_files(args.images), top_k=args.top_k))
     answers = [result for result in results if isinstance(result, Answer)]

@@ -28,6 +28,12 @@ from geoloc.evaluation import (
     write_predictions,
 )
 from geoloc.experiment.build import Say
+from geoloc.experiment.decodings import (
+    continuous_decodings,
+    decoded_frames,
+    decoded_rows,
+    tell_gains,
+)
 from geoloc.experiment.embed_run import embed_source
 from geoloc.experiment.galleries import (
     EVEN_LAND,
@@ -40,6 +46,7 @@ from geoloc.experiment.galleries import (
 from geoloc.experiment.schema import ExperimentConfig
 from geoloc.experiment.trained_run import TrainedRun, open_trained_run
 from geoloc.geodesy import great_circle_km
+from geoloc.inference.continuous import Decoding
 from geoloc.inference.runs import is_finished
 from geoloc.places import Areas
 from geoloc.retrieval import (
@@ -62,6 +69,7 @@ class EvaluationRequest:
         data: shards, each as ``SHARDS`` or ``NAME=SHARDS``.
         galleries: names or folders.
         protocols: names.
+        decodings: names; each is a row of its own beside each gallery's.
         out: folder of the results.
         workers: decoding processes.
         device: ``auto``, ``cpu`` or ``cuda``: where the model computes and galleries are searched.
@@ -76,6 +84,7 @@ class EvaluationRequest:
     data: tuple[str, ...] = ()
     galleries: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    decodings: tuple[str, ...] = ()
     out: Path | None = None
     workers: int | None = None
     device: str = "auto"
@@ -118,6 +127,7 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
     """
     names = _distinct_galleries(request.galleries or (TRAINING_PLACES, EVEN_LAND))
     asked = [protocol_named(name).name for name in request.protocols]
+    decodings = continuous_decodings(request.decodings)
     trained = open_trained_run(
         request.run_folder,
         device=request.device,
@@ -130,6 +140,7 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
         searched=_searched(names, trained, request.index),
         index=request.index,
         protocols=tuple(asked or trained.config.evaluation.protocols),
+        decodings=decodings,
     )
     out = request.out or trained.run.evaluation
     reports: list[EvaluationReport] = []
@@ -140,6 +151,7 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
         write_text(out / split / "report.json", reports_json(split_reports))
         pages = "\n".join(report.to_markdown() for report in split_reports)
         write_text(out / split / "report.md", pages)
+        tell_gains(out / split, tuple(evaluation.searched), evaluation.decodings, say=say)
         reports.extend(split_reports)
     return EvaluationResult(reports=tuple(reports), out=out)
 
@@ -152,12 +164,14 @@ class _Evaluation:
     searched: Mapping[str, tuple[Gallery, NearestIndex]]
     index: IndexKind
     protocols: tuple[str, ...]
+    decodings: tuple[Decoding, ...] = ()
 
     def provenance(self) -> dict[str, Any]:
         """The run's record, and how this evaluation was made."""
         run = self.trained.run
         record = run.read_record()
-        made = {"device": self.trained.device, "index": self.index}
+        made: dict[str, Any] = {"device": self.trained.device, "index": self.index}
+        made |= {"decodings": list(self.decodings)} if self.decodings else {}
         return {**record, "finished": is_finished(run.path, record), "evaluation": made}
 
 
@@ -227,7 +241,9 @@ def _score(
     for name, (gallery, index) in evaluation.searched.items():
         top_k = trained.config.evaluation.top_k
         frames[name] = evaluate_split(embedded, gallery, top_k=top_k, index=index)
-        write_predictions(frames[name], folder / name / "predictions.parquet")
+    frames |= decoded_frames(trained, embedded, evaluation.searched, frames, evaluation.decodings)
+    for name, frame in frames.items():
+        write_predictions(frame, folder / name / "predictions.parquet")
     first, _ = next(iter(evaluation.searched.values()))
     known = training_places(trained.run, trained.config)
     guesses = baseline_places(len(embedded.key), known, first.latlon_deg, seed=seed)
@@ -237,6 +253,7 @@ def _score(
     reports: list[EvaluationReport] = []
     for protocol in evaluation.protocols:
         rows = [_gallery_row(g, frames[n], protocol) for n, (g, _) in evaluation.searched.items()]
+        rows += decoded_rows(frames, evaluation.searched, protocol)
         baselines = score_guesses(frames[first.name], guesses, protocol=protocol, seed=seed)
         rows += [ReportRow(name=n, kind="baseline", scores=s) for n, s in baselines.items()]
         reports.append(
@@ -255,13 +272,13 @@ def _score(
 def _draw(
     folder: Path, split: str, frames: Mapping[str, Any], guesses: Mapping[str, np.ndarray]
 ) -> None:
-    """The map of the first gallery's errors, and the error curves of galleries and baselines."""
+    """The map of the first gallery's errors, and the curves of four galleries and baselines."""
     name, frame = next(iter(frames.items()))
     draw_prediction_map(frame, folder / "map.png", title=f"{split}: answers from {name}")
     true = frame[["true_lat_deg", "true_lon_deg"]].to_numpy(np.float64)
     errors = {
         name: great_circle_km(true, each[["pred_lat_deg", "pred_lon_deg"]].to_numpy(np.float64))
-        for name, each in frames.items()
+        for name, each in [*frames.items()][:4]
     }
     for name in (LEAST_MEDIAN, RANDOM_PLACE):
         errors[name] = great_circle_km(true, guesses[name])

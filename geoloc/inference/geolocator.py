@@ -13,10 +13,18 @@ from torch import Tensor
 from geoloc.data.transforms import preprocess
 from geoloc.errors import ConfigError, ImageError, MismatchError
 from geoloc.inference.answers import Answer, Refusal
+from geoloc.inference.continuous import (
+    STARTS_AMONG,
+    Decoding,
+    check_decoding,
+    decode_places,
+    moved_first,
+)
 from geoloc.inference.decoding import rank_places
 from geoloc.inference.devices import usable_device
 from geoloc.inference.naming import named_places
 from geoloc.inference.pictures import ImageLike, open_picture, source_name
+from geoloc.inference.place_field import PlaceField
 from geoloc.inference.released import geoclip_gallery, geoclip_model
 from geoloc.inference.runs import gallery_folder, read_run
 from geoloc.models import DualEncoder
@@ -35,9 +43,10 @@ class Geolocator:
         gallery: places encoded by that same model.
         index: searches the gallery's embeddings; exact search by default.
         device: where the model and the gallery's embeddings live.
+        decoding: how the first place of an answer follows from the gallery's hits.
 
     Raises:
-        ConfigError: this machine has no such device.
+        ConfigError: this machine has no such device, or there is no such decoding.
         MismatchError: the gallery was encoded by another model.
     """
 
@@ -48,7 +57,9 @@ class Geolocator:
         *,
         index: NearestIndex | None = None,
         device: torch.device | str = "cpu",
+        decoding: Decoding | str = "argmax",
     ) -> None:
+        self.decoding: Decoding = check_decoding(decoding)
         self.fingerprint = model.fingerprint()
         if gallery.model_fingerprint != self.fingerprint:
             raise MismatchError(
@@ -61,6 +72,12 @@ class Geolocator:
         self.preset = model.image_encoder.preset
         self._embedding = torch.as_tensor(gallery.embedding).to(self.device)
         self._index = index or ExactIndex(self._embedding, device=self.device)
+        self._field = PlaceField(
+            latlon_deg=torch.tensor(gallery.latlon_deg),
+            embedding=self._embedding,
+            encode=lambda latlon_deg: self.model.embed_places(latlon_deg.to(self.device)),
+            scale=float(model.scale().detach()),
+        )
 
     @classmethod
     def load(
@@ -71,6 +88,7 @@ class Geolocator:
         device: torch.device | str = "cpu",
         index: IndexKind = "exact",
         backbone_weights: str | Path | None = None,
+        decoding: Decoding | str = "argmax",
     ) -> Geolocator:
         """The geolocator of a finished run.
 
@@ -82,6 +100,7 @@ class Geolocator:
             index: how the gallery is searched: ``exact`` on the device, or ``faiss`` on the CPU.
             backbone_weights: the file of a frozen backbone's weights, where it is not where it
                 was during training.
+            decoding: ``argmax`` answers with a place of the gallery; see `Decoding` for others.
 
         Raises:
             CheckpointError: the folder is no run, has not finished, or its model is damaged; or
@@ -97,7 +116,7 @@ class Geolocator:
         kept = Gallery.load(places)
         # The geolocator's own exact search shares the memory of its embeddings.
         other = None if index == "exact" else build_index(index, kept.embedding)
-        return cls(model, kept, index=other, device=device)
+        return cls(model, kept, index=other, device=device, decoding=decoding)
 
     @classmethod
     def from_geoclip(
@@ -213,7 +232,12 @@ class Geolocator:
         ranked = rank_places(
             query, self._embedding, self._index, scale=float(self.model.scale()), top_k=top_k
         )
-        places = named_places(ranked, self.gallery.latlon_deg)
+        latlon_deg = self.gallery.latlon_deg
+        if self.decoding != "argmax":
+            hits = self._index.search(query, STARTS_AMONG).index
+            decoded = decode_places(self.decoding, self._field, query, hits)
+            ranked, latlon_deg = moved_first(ranked, latlon_deg, decoded)
+        places = named_places(ranked, latlon_deg)
         return [
             Answer(source=name, places=best, model=self.fingerprint, gallery=self.gallery.name)
             for name, best in zip(names, places, strict=True)
