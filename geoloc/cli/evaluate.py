@@ -7,7 +7,11 @@ from pathlib import Path
 
 from geoloc.cli.command import Commands, say
 from geoloc.cli.mode_arguments import add_mode_arguments, asked_mode
-from geoloc.cli.model_arguments import add_index_argument, add_model_arguments
+from geoloc.cli.model_arguments import (
+    DECODINGS,
+    add_index_argument,
+    add_model_arguments,
+)
 
 
 def add_parser(commands: Commands) -> None:
@@ -38,6 +42,12 @@ def add_parser(commands: Commands) -> None:
         action="append",
         help="osv5m-official, osv5m-clean, geoclip or im2gps (default: those of the run's config)",
     )
+    parser.add_argument(
+        "--decoding",
+        action="append",
+        choices=DECODINGS,
+        help="also answer between the gallery's places: a row GALLERY+DECODING beside each gallery",
+    )
     parser.add_argument("--out", type=Path, help="folder of the results (default: RUN/evaluation)")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--workers", type=int, help="decoding processes (default: as in training)")
@@ -61,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         data=tuple(args.data or ()),
         galleries=tuple(args.gallery or ()),
         protocols=tuple(args.protocol or ()),
+        decodings=tuple(args.decoding or ()),
         out=args.out,
         workers=args.workers,
         device=args.device,

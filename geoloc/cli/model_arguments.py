@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+DECODINGS = ("argmax", "posterior", "refined", "kriging", "gallery-mean")
+
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, device: str = "auto") -> None:
     """Declare ``--device`` and ``--backbone-weights``.

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 
 from geoloc.cli.command import Commands, one_line
 from geoloc.cli.mode_arguments import add_mode_arguments, asked_mode
-from geoloc.cli.model_arguments import add_index_argument, add_model_arguments
+from geoloc.cli.model_arguments import (
+    DECODINGS,
+    add_index_argument,
+    add_model_arguments,
+)
 
 if TYPE_CHECKING:
     from geoloc.inference import Answer
@@ -58,6 +62,12 @@ def add_parser(commands: Commands) -> None:
         help="true places for the text and --map: file, latitude, longitude",
     )
     add_mode_arguments(parser)
+    parser.add_argument(
+        "--decoding",
+        choices=DECODINGS,
+        default="argmax",
+        help="answer with the gallery's best place (argmax), or with a place near it",
+    )
     add_index_argument(parser)
     add_model_arguments(parser, device="cpu")
     parser.set_defaults(run=run)
@@ -83,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         index=args.index,
         backbone_weights=args.backbone_weights,
         mode=asked_mode(args, name=args.mode),
+        decoding=args.decoding,
     )
     results = list(geolocator.locate_many(_files(args.images), top_k=args.top_k))
     if args.text:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from geoloc.cli.command import Commands
+from geoloc.cli.command import Commands, say
 
 
 def add_parser(commands: Commands) -> None:

@@ -23,7 +23,8 @@ def terminal_table(report: EvaluationReport) -> str:
     for row in report.rows:
         if row.kind == "gallery":
             columns.append((row.name, _values(row)))
-            columns.append(("ceiling", row.scores.ceilings.get("gallery", {})))
+            if "gallery" in row.scores.ceilings:
+                columns.append(("ceiling", row.scores.ceilings["gallery"]))
     constant = [_values(row) for row in report.rows if row.name in {LEAST_MEDIAN, LEAST_MEAN}]
     if constant:
         columns.append(("best constant", _better(constant)))

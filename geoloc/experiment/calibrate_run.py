@@ -24,9 +24,9 @@ from geoloc.evaluation.conformal import ScoreName
 from geoloc.evaluation.temperature import Objective, TemperatureFit
 from geoloc.experiment.build import Say
 from geoloc.experiment.embed_run import embed_source
-from geoloc.experiment.evaluate_run import splits_asked
 from geoloc.experiment.galleries import TRAINING_PLACES, gallery_named
 from geoloc.experiment.schema import ExperimentConfig
+from geoloc.experiment.split_names import splits_asked
 from geoloc.experiment.trained_run import TrainedRun, open_trained_run
 from geoloc.retrieval import Embedded, Gallery
 from geoloc.viz import draw_reliability

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +28,12 @@ from geoloc.evaluation import (
     write_predictions,
 )
 from geoloc.experiment.build import Say
+from geoloc.experiment.decodings import (
+    continuous_decodings,
+    decoded_frames,
+    decoded_rows,
+    tell_gains,
+)
 from geoloc.experiment.embed_run import embed_source
 from geoloc.experiment.galleries import (
     EVEN_LAND,
@@ -38,10 +43,12 @@ from geoloc.experiment.galleries import (
     place_encoder,
 )
 from geoloc.experiment.mode_rows import mode_rows, refuse_shared_images
-from geoloc.experiment.schema import ExperimentConfig
+from geoloc.experiment.run_report import write_run_report
+from geoloc.experiment.split_names import splits_asked
 from geoloc.experiment.trained_run import TrainedRun, open_trained_run
 from geoloc.experiment.training_places import training_places
 from geoloc.geodesy import great_circle_km
+from geoloc.inference.continuous import Decoding
 from geoloc.inference.modes import RetrievalMode
 from geoloc.inference.runs import is_finished
 from geoloc.places import Areas
@@ -52,7 +59,6 @@ from geoloc.retrieval import (
     IndexKind,
     NearestIndex,
     build_index,
-    is_gallery_name,
 )
 from geoloc.viz import draw_error_curve, draw_prediction_map
 
@@ -66,6 +72,7 @@ class EvaluationRequest:
         data: shards, each as ``SHARDS`` or ``NAME=SHARDS``.
         galleries: names or folders.
         protocols: names.
+        decodings: names; each is a row of its own beside each gallery's.
         out: folder of the results.
         workers: decoding processes.
         device: ``auto``, ``cpu`` or ``cuda``: where the model computes and galleries are searched.
@@ -81,6 +88,7 @@ class EvaluationRequest:
     data: tuple[str, ...] = ()
     galleries: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    decodings: tuple[str, ...] = ()
     out: Path | None = None
     workers: int | None = None
     device: str = "auto"
@@ -114,7 +122,8 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
     """Predict, score, and write what OUT/SPLIT holds.
 
     That is GALLERY/predictions.parquet for each gallery, report.json (a list, one report a
-    protocol), report.md, map.png and curve.png. All is computed in float32.
+    protocol), report.md, map.png, curve.png and what `write_run_report` adds; OUT/report.html shows
+    all of it. All is computed in float32.
 
     Raises:
         CheckpointError: the run has not finished, or its model cannot be read.
@@ -124,6 +133,7 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
     """
     names = _distinct_galleries(request.galleries or (TRAINING_PLACES, EVEN_LAND))
     asked = [protocol_named(name).name for name in request.protocols]
+    decodings = continuous_decodings(request.decodings)
     trained = open_trained_run(
         request.run_folder,
         device=request.device,
@@ -137,6 +147,7 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
         index=request.index,
         mode=request.mode,
         protocols=tuple(asked or trained.config.evaluation.protocols),
+        decodings=decodings,
     )
     out = request.out or trained.run.evaluation
     reports: list[EvaluationReport] = []
@@ -147,7 +158,9 @@ def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
         write_text(out / split / "report.json", reports_json(split_reports))
         pages = "\n".join(report.to_markdown() for report in split_reports)
         write_text(out / split / "report.md", pages)
+        tell_gains(out / split, evaluation.galleries(), evaluation.decodings, say=say)
         reports.extend(split_reports)
+    write_run_report(trained.run, folder=out, say=say)
     return EvaluationResult(reports=tuple(reports), out=out)
 
 
@@ -160,6 +173,12 @@ class _Evaluation:
     index: IndexKind
     protocols: tuple[str, ...]
     mode: RetrievalMode | None = None
+    decodings: tuple[Decoding, ...] = ()
+
+    def galleries(self) -> tuple[str, ...]:
+        """Names of the plain galleries, which continuous decoding can move between."""
+        plain = (name for name, (each, _) in self.searched.items() if isinstance(each, Gallery))
+        return tuple(plain)
 
     def provenance(self) -> dict[str, Any]:
         """The run's record, and how this evaluation was made."""
@@ -168,6 +187,7 @@ class _Evaluation:
         made: dict[str, Any] = {"device": self.trained.device, "index": self.index}
         if self.mode is not None:
             made["mode"] = self.mode.to_json()
+        made |= {"decodings": list(self.decodings)} if self.decodings else {}
         return {**record, "finished": is_finished(run.path, record), "evaluation": made}
 
 
@@ -202,41 +222,6 @@ def _searched(
     return searched | (modes or {})
 
 
-def splits_asked(data: Sequence[str], config: ExperimentConfig) -> dict[str, str]:
-    """Shards by the name of their split: those asked for, else the run's own test splits.
-
-    Args:
-        data: each ``SHARDS`` or ``NAME=SHARDS``.
-        config: the run's.
-
-    Raises:
-        ConfigError: there is none, two have one name, or a name cannot be a folder's.
-    """
-    if not data:
-        if not config.data.tests:
-            raise ConfigError("the run names no test split (data.tests): give --data SHARDS")
-        return {_split_name(name): source for name, source in config.data.tests.items()}
-    splits: dict[str, str] = {}
-    for word in data:
-        name, equals, source = word.partition("=")
-        if not equals or "/" in name:
-            folder = Path(word.rstrip("/")).resolve().name
-            name, source = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).lstrip(".") or "data", word
-        if name in splits:
-            raise ConfigError(f"two splits are called {name}: write --data NAME=SHARDS")
-        splits[_split_name(name)] = source
-    return splits
-
-
-def _split_name(name: str) -> str:
-    """The name, once it is known to be safe as a folder's."""
-    if not is_gallery_name(name):
-        raise ConfigError(
-            f"split {name!r}: letters, digits, '.', '_' and '-' only, and no dot at its beginning"
-        )
-    return name
-
-
 def _score(
     evaluation: _Evaluation,
     embedded: Embedded,
@@ -252,7 +237,9 @@ def _score(
             refuse_shared_images(gallery, embedded, split=split)
         top_k = trained.config.evaluation.top_k
         frames[name] = evaluate_split(embedded, gallery, top_k=top_k, index=index)
-        write_predictions(frames[name], folder / name / "predictions.parquet")
+    frames |= decoded_frames(trained, embedded, evaluation.searched, frames, evaluation.decodings)
+    for name, frame in frames.items():
+        write_predictions(frame, folder / name / "predictions.parquet")
     first, _ = next(iter(evaluation.searched.values()))
     known = training_places(trained.run, trained.config)
     guesses = baseline_places(len(embedded.key), known, first.latlon_deg, seed=seed)
@@ -262,6 +249,7 @@ def _score(
     reports: list[EvaluationReport] = []
     for protocol in evaluation.protocols:
         rows = [_gallery_row(g, frames[n], protocol) for n, (g, _) in evaluation.searched.items()]
+        rows += decoded_rows(frames, evaluation.searched, protocol)
         baselines = score_guesses(frames[first.name], guesses, protocol=protocol, seed=seed)
         rows += [ReportRow(name=n, kind="baseline", scores=s) for n, s in baselines.items()]
         reports.append(

@@ -76,7 +76,8 @@ def _rows(
         bases.append(("place", name, gallery))
     if asked.references is not None:
         first = next(iter(galleries.values()))
-        bases += [("image", "images", first), ("combined", "combined", first)]
+        bases.append(("image", "images", first))
+        bases.append(("combined", "combined", first))
     plain = replace(asked, csls=False, vote_km=None)
     settings = {"": plain}
     if asked.csls:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from geoloc.errors import ConfigError
+from geoloc.inference.decoding import RankedPlaces
 from geoloc.inference.place_field import PlaceField
 from geoloc.inference.posterior import gallery_mean, lattice_mean
 from geoloc.inference.refinement import distinct_starts, refine_places
@@ -17,6 +19,9 @@ from geoloc.inference.score_kriging import krige_scores
 
 Decoding: TypeAlias = Literal["argmax", "posterior", "refined", "kriging", "gallery-mean"]
 """``argmax`` answers with the best place of the gallery; the others with a place near it."""
+
+DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
+"""All names."""
 
 STARTS_AMONG = 10
 """Hits that `refined` chooses its starts from."""
@@ -28,15 +33,16 @@ class DecodingSettings:
 
     Attributes:
         sharpness: factor on the model's logits in a posterior mean.
-        radius_km: of the disc that a posterior mean is taken over.
+        radius_km: of the disc that a posterior mean is taken over; None is twice the spacing of the
+            gallery around the hit.
         rings: steps of a lattice from its centre to its rim.
         neighbours: places of the gallery that are looked at around a hit.
         starts: hits that a refinement starts from.
         steps: of Adam.
     """
 
-    sharpness: float = 4.0
-    radius_km: float = 200.0
+    sharpness: float = 5.0
+    radius_km: float | None = None
     rings: int = 8
     neighbours: int = 48
     starts: int = 3
@@ -62,10 +68,10 @@ def check_decoding(name: str) -> Decoding:
     Raises:
         ConfigError: there is none.
     """
-    for known in get_args(Decoding):
+    for known in DECODINGS:
         if name == known:
             return known
-    raise ConfigError(f"no decoding {name!r}: choose {', '.join(get_args(Decoding))}")
+    raise ConfigError(f"no decoding {name!r}: choose {', '.join(DECODINGS)}")
 
 
 def decode_places(
@@ -87,7 +93,23 @@ def decode_places(
         settings: of the method.
     """
     chosen = settings or DecodingSettings()
+    # a refinement takes gradients, also of what was made where none are kept
+    with torch.inference_mode(False):
+        query, hits = query.detach().clone(), hits.detach().clone()
+        return _decoded(decoding, field, query, hits, chosen=chosen)
+
+
+def _decoded(
+    decoding: Decoding,
+    field: PlaceField,
+    query: Tensor,
+    hits: Tensor,
+    *,
+    chosen: DecodingSettings,
+) -> Decoded:
     best = hits[:, 0].cpu()
+    if not len(best):
+        decoding = "argmax"
     match decoding:
         case "argmax":
             place = field.latlon_deg[best]
@@ -120,3 +142,24 @@ def decode_places(
     with torch.no_grad():
         score = field.scores(query, place[:, None])[:, 0].cpu()
     return Decoded(latlon_deg=place, score=score)
+
+
+def moved_first(
+    ranked: RankedPlaces, gallery_latlon_deg: Float64[np.ndarray, "place 2"], decoded: Decoded
+) -> tuple[RankedPlaces, Float64[np.ndarray, "answer 2"]]:
+    """Ranked places whose first is the decoded one, and the places that their rows now mean.
+
+    The other places stay as the gallery ranks them, also where one of them scores higher than the
+    decoded place. The first keeps the probability of the gallery's place that it was found from.
+
+    Args:
+        ranked: the gallery's places.
+        gallery_latlon_deg: of the gallery.
+        decoded: one place a query.
+    """
+    place = np.array(gallery_latlon_deg)[ranked.index]
+    place[:, 0] = decoded.latlon_deg.numpy()
+    score = np.array(ranked.score)
+    score[:, 0] = decoded.score.numpy()
+    index = np.arange(ranked.index.size).reshape(ranked.index.shape)
+    return replace(ranked, index=index, score=score), place.reshape(-1, 2)

@@ -13,15 +13,15 @@ from torch import Tensor
 from geoloc.data.transforms import preprocess
 from geoloc.errors import ConfigError, ImageError, MismatchError
 from geoloc.evaluation.calibration_file import Calibration
+from geoloc.inference.answering import Answerer
 from geoloc.inference.answers import Answer, Refusal
-from geoloc.inference.decoding import rank_places
+from geoloc.inference.continuous import Decoding, check_decoding
 from geoloc.inference.devices import usable_device
 from geoloc.inference.modes import CORRECTIONS, RetrievalMode
-from geoloc.inference.naming import named_places
 from geoloc.inference.pictures import ImageLike, open_picture, source_name
 from geoloc.inference.released import geoclip_gallery, geoclip_model
 from geoloc.inference.runs import gallery_folder, read_run
-from geoloc.inference.sureness import answer_radii_km, kept_calibration
+from geoloc.inference.sureness import kept_calibration
 from geoloc.models import DualEncoder
 from geoloc.models.model_files import load_model
 from geoloc.models.text_tower import TextTower, text_tower
@@ -48,9 +48,11 @@ class Geolocator:
         device: where the model and the gallery's embeddings live.
         calibration: of this model and gallery: answers then have calibrated probabilities and a
             radius.
+        decoding: how the first place of an answer follows from the gallery's hits.
 
     Raises:
-        ConfigError: this machine has no such device.
+        ConfigError: this machine has no such device, there is no such decoding, or one that moves
+            between a gallery's places is asked for without such places.
         MismatchError: the gallery was encoded by another model, or the calibration is of others.
     """
 
@@ -62,6 +64,7 @@ class Geolocator:
         index: NearestIndex | None = None,
         device: torch.device | str = "cpu",
         calibration: Calibration | None = None,
+        decoding: Decoding | str = "argmax",
     ) -> None:
         self.fingerprint = model.fingerprint()
         if gallery.model_fingerprint != self.fingerprint:
@@ -73,14 +76,27 @@ class Geolocator:
             if not isinstance(gallery, Gallery):
                 raise MismatchError("a calibration is of a gallery of places, not of images")
             calibration.refuse_another(gallery)
-        self.calibration = calibration
+        chosen = check_decoding(decoding)
+        if chosen != "argmax" and not isinstance(gallery, Gallery):
+            raise ConfigError(
+                f"decoding {chosen} moves between the places of a gallery: not to be had with "
+                "reference images, CSLS or a vote"
+            )
         self.device = usable_device(device)
         self.model = model.to(self.device).eval()
         self.gallery = gallery
         self.preset = model.image_encoder.preset
         found = Candidates.of_places(gallery) if isinstance(gallery, Gallery) else gallery
-        self._candidates = found.to(self.device)
-        self._index = index or self._candidates.index(ExactIndex)
+        candidates = found.to(self.device)
+        self._answerer = Answerer(
+            model=self.fingerprint,
+            candidates=candidates,
+            index=index or candidates.index(ExactIndex),
+            scale=float(model.scale().detach()),
+            encode=lambda latlon_deg: self.model.embed_places(latlon_deg.to(self.device)),
+            decoding=chosen,
+            calibration=calibration,
+        )
         self._texts: TextTower | None = None
 
     @classmethod
@@ -93,6 +109,7 @@ class Geolocator:
         index: IndexKind = "exact",
         backbone_weights: str | Path | None = None,
         mode: RetrievalMode | None = None,
+        decoding: Decoding | str = "argmax",
     ) -> Geolocator:
         """The geolocator of a finished run, calibrated where the run is (`geoloc calibrate`).
 
@@ -105,6 +122,7 @@ class Geolocator:
             backbone_weights: the file of a frozen backbone's weights, where it is not where it
                 was during training.
             mode: what answers beside or instead of the gallery's places, and how.
+            decoding: ``argmax`` answers with a place of the gallery; see `Decoding` for others.
 
         Raises:
             CheckpointError: the folder is no run, has not finished, or its model is damaged; or
@@ -122,11 +140,11 @@ class Geolocator:
             kept, searched = mode.open(
                 model, kept, index=index, device=device, cache=folder / CORRECTIONS
             )
-            return cls(model, kept, index=searched, device=device)
+            return cls(model, kept, index=searched, device=device, decoding=decoding)
         # The geolocator's own exact search shares the memory of its embeddings.
         other = None if index == "exact" else build_index(index, kept.embedding)
         known = kept_calibration(folder / "calibration" / places.resolve().name, kept)
-        return cls(model, kept, index=other, device=device, calibration=known)
+        return cls(model, kept, index=other, device=device, calibration=known, decoding=decoding)
 
     @classmethod
     def from_geoclip(
@@ -203,8 +221,8 @@ class Geolocator:
         if self._texts is None or text_weights is not None:
             self._texts = text_tower(self.model.image_encoder, text_weights).to(self.device)
         with torch.inference_mode():
-            # A calibration is of photographs: what it knows does not hold for words.
-            return self._ranked(list(texts), self._texts.encode(texts), top_k, known=None)
+            query = self.model.embed_features(self._texts.encode(texts)).float()
+            return self._answerer.answers(list(texts), query, top_k, photographs=False)
 
     def locate_many(
         self, items: Iterable[ImageLike], top_k: int = 5, *, batch_size: int = 32
@@ -260,39 +278,11 @@ class Geolocator:
         if not pixels:
             return []
         images = torch.stack(pixels).to(self.device)
-        features = self.model.backbone_features(images)
-        return self._ranked(names, features, top_k, known=self.calibration)
-
-    def _ranked(
-        self, names: Sequence[str], features: Tensor, top_k: int, *, known: Calibration | None
-    ) -> list[Answer]:
-        query, candidates = self.model.embed_features(features).float(), self._candidates
-        ranked = rank_places(
-            query,
-            candidates.embedding,
-            self._index,
-            scale=float(self.model.scale()) if known is None else known.scale,
-            top_k=top_k,
-            offset=candidates.offset,
-        )
-        places = named_places(ranked, self.gallery.latlon_deg, candidates.reference_key)
-        radii_km = answer_radii_km(
-            known, query, ranked, gallery=candidates.embedding, gallery_deg=self.gallery.latlon_deg
-        )
-        return [
-            Answer(
-                source=name,
-                places=best,
-                model=self.fingerprint,
-                gallery=self.gallery.name,
-                radius_km=radius_km,
-                radius_level=None if known is None else known.level,
-            )
-            for name, best, radius_km in zip(names, places, radii_km, strict=True)
-        ]
+        query = self.model.embed_features(self.model.backbone_features(images)).float()
+        return self._answerer.answers(names, query, top_k, photographs=True)
 
     def _valid_top_k(self, top_k: int) -> int:
-        size = len(self._candidates)
+        size = len(self._answerer.candidates)
         if not 1 <= top_k <= size:
             raise ConfigError(
                 f"top_k must lie between 1 and the gallery's {size} places, not {top_k}"

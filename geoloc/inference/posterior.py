@@ -17,8 +17,8 @@ def lattice_mean(
     best: Int64[Tensor, " query"],
     *,
     sharpness: float,
-    radius_km: float,
     rings: int,
+    radius_km: float | None = None,
 ) -> Float64[Tensor, "query 2"]:
     """The mean of the posterior within a radius of the best hit, over the encoder's own field.
 
@@ -32,15 +32,17 @@ def lattice_mean(
         query: unit vectors.
         best: row of the gallery that each query starts from.
         sharpness: factor on the logits; 1 takes the model's own confidence.
-        radius_km: of the disc around the hit.
-        rings: of the lattice: its places lie radius_km / rings apart.
+        rings: of the lattice: its places lie radius / rings apart.
+        radius_km: of the disc around the hit; None is twice the spacing of the gallery there.
     """
     start = field.latlon_deg[best.cpu()]
-    lattice = hexagonal_lattice(rings) * radius_km
+    lattice = hexagonal_lattice(rings)
+    reach_km = _reach_km(field, best, radius_km)
     means: list[Tensor] = [start.new_empty((0, 2))]
     # a block of queries at a time: the lattice's places are many more than the queries
-    for one, at in zip(query.split(64), start.split(64), strict=True):
-        offset = lattice.expand(len(at), -1, -1)
+    blocks = zip(query.split(64), start.split(64), reach_km.split(64), strict=True)
+    for one, at, reach in blocks:
+        offset = lattice * reach[:, None, None]
         score = field.scores(one, around(at, offset)).cpu()
         means.append(_mean(at, offset, sharpness * field.scale * score))
     return torch.cat(means)
@@ -53,8 +55,8 @@ def gallery_mean(
     best: Int64[Tensor, " query"],
     *,
     sharpness: float,
-    radius_km: float,
     neighbours: int,
+    radius_km: float | None = None,
 ) -> Float64[Tensor, "query 2"]:
     """The same mean over the gallery's own places near the best hit: nothing is encoded.
 
@@ -65,17 +67,23 @@ def gallery_mean(
         query: unit vectors.
         best: row of the gallery that each query starts from.
         sharpness: factor on the logits.
-        radius_km: places beyond it of the hit do not count.
         neighbours: how many of the nearest places are looked at, at most.
+        radius_km: places beyond it of the hit do not count; None is twice the spacing there.
     """
     start = field.latlon_deg[best.cpu()]
     near = field.nearest(best, neighbours)
     east_km, north_km = latlon_to_local_km(start[:, None], field.latlon_deg[near])
     offset = torch.stack((east_km, north_km), dim=-1)
     score = (field.embedding[near.to(field.embedding.device)] * query[:, None]).sum(-1).cpu()
-    inside = offset.square().sum(-1) <= radius_km * radius_km
+    inside = offset.norm(dim=-1) <= _reach_km(field, best, radius_km)[:, None]
     logit = sharpness * field.scale * score.double()
     return _mean(start, offset, logit.masked_fill(~inside, -torch.inf))
+
+
+def _reach_km(field: PlaceField, best: Tensor, radius_km: float | None) -> Tensor:
+    if radius_km is None:
+        return 2.0 * field.spacing_km(best)
+    return torch.full((len(best),), radius_km, dtype=torch.float64)
 
 
 def _mean(start: Tensor, offset_km: Tensor, logit: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from geoloc.inference.place_field import PlaceField, around, hexagonal_lattice
 _QUERIES_FITTED = 128
 _BINS = 15
 _LEAST_NUGGET = 1e-3
+_FEWEST_PLACES = 3
 
 
 def krige_scores(
@@ -47,6 +48,8 @@ def krige_scores(
     """
     start = field.latlon_deg[best.cpu()]
     near = field.nearest(best, neighbours)
+    if near.shape[1] < _FEWEST_PLACES:
+        return start
     place = field.latlon_deg[near]
     score = (field.embedding[near.to(field.embedding.device)] * query[:, None]).sum(-1)
     score = score.double().cpu()

@@ -215,3 +215,59 @@ def test_the_file_of_a_moved_backbone_reaches_the_model(make_run, monkeypatch, t
     assert main(["embed", str(run.path), "--data", shards, "--out", f"{tmp_path}/e", *words]) == 0
     assert main(["gallery", "build", "--run", str(run.path), *words]) == 0
     assert given == [file] * 4
+
+
+def test_each_decoding_is_a_row_and_a_table_of_its_own_beside_its_gallery(make_run):
+    run, said = make_run(), []
+    request = evaluate_run.EvaluationRequest(
+        run_folder=run.path,
+        workers=0,
+        galleries=("training-places", "even-land"),
+        decodings=("posterior", "argmax", "refined", "posterior"),
+    )
+    result = evaluate_run.evaluate_run(request, say=said.append)
+    (report,) = result.reports
+    labels = [
+        f"{gallery}+{decoding}"
+        for gallery in ("training-places", "even-land")
+        for decoding in ("posterior", "refined")
+    ]
+    found = [row.name for row in report.rows if row.kind == "gallery"]
+    assert found == ["training-places", "even-land", *labels]
+    assert report.provenance["evaluation"]["decodings"] == ["posterior", "refined"]
+    # the ceiling is stated for the galleries, which it bounds
+    ceilings = {row.name: "gallery" in row.scores.ceilings for row in report.rows}
+    assert ceilings["even-land"]
+    assert not ceilings["even-land+refined"]
+    assert result.to_text().count("ceiling") == 2
+    plain = read_predictions(run.evaluation / "easy/even-land/predictions.parquet")
+    refined = read_predictions(run.evaluation / "easy/even-land+refined/predictions.parquet")
+    assert list(refined["key"]) == list(plain["key"])
+    assert (refined["score"] >= plain["score"] - 1e-6).all()
+    moved = great_circle_km(
+        plain[["pred_lat_deg", "pred_lon_deg"]].to_numpy(),
+        refined[["pred_lat_deg", "pred_lon_deg"]].to_numpy(),
+    )
+    assert moved.max() > 1.0
+    for before, after, place in zip(
+        plain["top_lat_deg"], refined["top_lat_deg"], refined["pred_lat_deg"], strict=True
+    ):
+        assert after[0] == place
+        assert list(after[1:]) == list(before[1:])
+    told = json.loads((run.evaluation / "easy/decodings.json").read_text())["gains"]
+    assert {gain["arm"] for gain in told} == set(labels)
+    gain = next(
+        gain for gain in told if (gain["arm"], gain["metric"]) == ("even-land+refined", "median_km")
+    )
+    true = plain[["true_lat_deg", "true_lon_deg"]].to_numpy()
+    before, after = (
+        np.median(great_circle_km(true, each[["pred_lat_deg", "pred_lon_deg"]].to_numpy()))
+        for each in (plain, refined)
+    )
+    assert gain["delta"] == pytest.approx(before - after)
+    assert sum(line.startswith("even-land+refined over even-land: within 25 km") for line in said)
+
+
+def test_an_unknown_decoding_is_refused_before_anything_is_computed(make_run):
+    with pytest.raises(ConfigError, match="no decoding 'best'"):
+        evaluate(make_run(), decodings=("best",))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import gstools as gs
 import numpy as np
 import pytest
 import torch
@@ -10,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoloc.errors import ConfigError, CoordinateError, DataError
-from geoloc.geodesy import great_circle_km, sample_sphere
+from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km, sample_sphere
 from geoloc.geostatistics import (
     gaussian_field,
     given_variogram,
+    krige_each,
     kriging_weights,
     ordinary_kriging,
 )
@@ -63,6 +65,36 @@ def test_estimates_on_the_sphere_are_those_of_a_loop(at_data, model):
     ]
     assert kriged.value.tolist() == pytest.approx([e for e, _ in expected], abs=1e-9)
     assert kriged.variance.tolist() == pytest.approx([v for _, v in expected], abs=1e-9)
+
+
+@pytest.mark.parametrize("at_data", ["exact", "filtered"])
+def test_estimates_on_the_sphere_are_those_of_gstools(at_data):
+    generator = np.random.default_rng(0)
+    places = sample_sphere(40, generator=generator)
+    targets = np.concatenate([sample_sphere(7, generator=generator), places[:2]])
+    values = generator.normal(size=40)
+    model = gs.Exponential(
+        latlon=True, geo_scale=EARTH_RADIUS_KM, var=1.0, len_scale=900.0, nugget=0.2
+    )
+    theirs = gs.krige.Ordinary(model, cond_pos=places.T, cond_val=values, exact=at_data == "exact")
+    value, variance = theirs(targets.T, return_var=True)
+    ours = ordinary_kriging(places, values, targets, SPHERE, at_data=at_data)
+    assert ours.value.tolist() == pytest.approx(value.tolist(), rel=1e-10)
+    # theirs is the variance of another noisy measurement, ours of the field
+    noise = 0.2 if at_data == "filtered" else 0.0
+    assert (ours.variance + noise).tolist() == pytest.approx(variance.tolist(), abs=1e-10)
+
+
+def test_many_fields_at_once_are_those_one_by_one():
+    generator = np.random.default_rng(20)
+    places = torch.from_numpy(generator.uniform(-5, 5, (4, 6, 2)))
+    targets = torch.from_numpy(generator.uniform(-5, 5, (4, 3, 2)))
+    values = torch.from_numpy(generator.normal(size=(4, 6)))
+    value, variance = krige_each(places, values, targets, SPHERE, at_data="filtered")
+    for one in range(4):
+        alone = ordinary_kriging(places[one], values[one], targets[one], SPHERE, at_data="filtered")
+        assert torch.allclose(value[one], alone.value, atol=1e-12)
+        assert torch.allclose(variance[one], alone.variance, atol=1e-12)
 
 
 def test_neighbours_are_the_nearest_on_the_sphere_across_the_date_line():

@@ -1,0 +1,157 @@
+"""What an answer between the places of a gallery gains over the gallery's best place.
+
+``run``: the test splits of a finished run, against its two galleries and a coarser one, under every
+decoding; differences are paired, with 95 % intervals over spatial blocks. ``known``: the released
+GeoCLIP location encoder, asked with the embedding of a place that is known (with noise of a given
+cosine), so that nothing but the gallery and the decoding stands between query and truth.
+
+Run: python benchmarks/continuous_decoding.py run RUN
+     python benchmarks/continuous_decoding.py known [QUERIES]
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from geoloc.evaluation import evaluate_split, nearest_place_index
+from geoloc.experiment.decodings import decoded_frames, decoded_label, decoding_gains, place_field
+from geoloc.experiment.embed_run import embed_source
+from geoloc.experiment.galleries import EVEN_LAND, TRAINING_PLACES, gallery_named, place_encoder
+from geoloc.experiment.trained_run import open_trained_run
+from geoloc.geodesy import great_circle_km, jitter_m
+from geoloc.inference.continuous import DECODINGS, STARTS_AMONG, decode_places
+from geoloc.inference.place_field import PlaceField
+from geoloc.models.geoclip import gallery_places, load_location_encoder, released_folder
+from geoloc.places import Areas
+from geoloc.retrieval import Embedded, ExactIndex, Gallery
+
+COARSE = 5000
+RELEASED_SCALE = 39.69
+RADII_KM = (1.0, 25.0, 200.0)
+
+
+def figures(km: np.ndarray) -> str:
+    shares = " | ".join(f"{100 * (km < radius).mean():.1f}" for radius in RADII_KM)
+    return f"{shares} | {np.median(km):.1f}"
+
+
+def ceiling_km(true_deg: np.ndarray, gallery_deg: np.ndarray) -> np.ndarray:
+    return great_circle_km(true_deg, gallery_deg[nearest_place_index(true_deg, gallery_deg)])
+
+
+def galleries_of(trained) -> dict[str, Gallery]:
+    found = {
+        name: gallery_named(name, trained.run, trained.config, trained.model, device=trained.device)
+        for name in (TRAINING_PLACES, EVEN_LAND)
+    }
+    found["coarse"] = Gallery.build(
+        Areas.load().even_land_points(COARSE),
+        place_encoder(trained.model, trained.device),
+        model_fingerprint=trained.model.fingerprint(),
+        name="coarse",
+    )
+    return found
+
+
+def of_run(folder: Path) -> None:
+    trained = open_trained_run(folder, device="cpu")
+    galleries = galleries_of(trained)
+    print("| split, gallery, decoding | 1 km % | 25 km % | 200 km % | median km | 25 km, points"
+          " | 200 km, points | median, km | CPU ms a query |")  # fmt: skip
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for split, source in trained.config.data.tests.items():
+        embedded, _ = embed_source(trained, source, workers=0)
+        for name, gallery in galleries.items():
+            one_gallery(trained, embedded, gallery, f"{split}, {name}")
+
+
+def one_gallery(trained, embedded: Embedded, gallery: Gallery, title: str) -> None:
+    index = ExactIndex(gallery.embedding)
+    frames = {gallery.name: evaluate_split(embedded, gallery, index=index)}
+    place_field(trained, gallery).spacing_km(torch.zeros(1, dtype=torch.int64))
+    cost = {gallery.name: 0.0}
+    for decoding in DECODINGS[1:]:
+        start = time.process_time()
+        frames |= decoded_frames(
+            trained, embedded, {gallery.name: (gallery, index)}, frames, [decoding]
+        )
+        spent = time.process_time() - start
+        cost[decoded_label(gallery.name, decoding)] = 1e3 * spent / len(embedded)
+    gains = {(each.arm, each.metric): each for each in decoding_gains(frames, gallery.name)}
+    print(f"| {title}, ceiling | {figures(ceiling_km(embedded.latlon_deg, gallery.latlon_deg))}"
+          " | | | | |")  # fmt: skip
+    for label, frame in frames.items():
+        true, guess = (
+            frame[[f"{kind}_lat_deg", f"{kind}_lon_deg"]].to_numpy(np.float64)
+            for kind in ("true", "pred")
+        )
+        shown = []
+        for metric, factor in (("accuracy@25km", 100), ("accuracy@200km", 100), ("median_km", -1)):
+            gain = gains.get((label, metric))
+            if gain is None:
+                shown.append("")
+                continue
+            low, high = sorted((factor * gain.low, factor * gain.high))
+            shown.append(f"{factor * gain.delta:+.1f} [{low:+.1f}, {high:+.1f}]")
+        decoding = label.partition("+")[2] or "argmax"
+        print(f"| {title}, {decoding} | {figures(great_circle_km(true, guess))}"
+              f" | {' | '.join(shown)} | {cost[label]:.1f} |", flush=True)  # fmt: skip
+
+
+def known_truth(queries: int) -> None:
+    encoder = load_location_encoder(released_folder() / "weights" / "location_encoder_weights.pth")
+
+    def encode(latlon_deg: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(encoder(latlon_deg), dim=-1)
+
+    generator = torch.Generator().manual_seed(0)
+    land = torch.from_numpy(Areas.load().even_land_points(20_000))
+    picked = land[torch.randperm(len(land), generator=generator)[:queries]]
+    truth = jitter_m(picked, sigma_m=10_000.0, generator=generator)
+    with torch.no_grad():
+        own = torch.cat([encode(block) for block in truth.split(4096)])
+    print("| gallery, cosine of query and its place, decoding | 1 km % | 25 km % | 200 km %"
+          " | median km | CPU ms a query |")  # fmt: skip
+    print("|---|--:|--:|--:|--:|--:|")
+    places = {"geoclip 100k": gallery_places(), EVEN_LAND: Areas.load().even_land_points(30_000)}
+    for name, latlon_deg in places.items():
+        gallery = Gallery.build(
+            latlon_deg, encode, model_fingerprint="released", name=name.replace(" ", "-")
+        )
+        field = PlaceField(
+            latlon_deg=torch.tensor(gallery.latlon_deg),
+            embedding=gallery.embedding,
+            encode=encode,
+            scale=RELEASED_SCALE,
+        )
+        print(f"| {name}, ceiling | {figures(ceiling_km(truth.numpy(), gallery.latlon_deg))} | |")
+        for cosine in (1.0, 0.9, 0.6):
+            noise = torch.randn(own.shape, generator=generator)
+            noise = noise - (noise * own).sum(-1, keepdim=True) * own
+            noise = torch.nn.functional.normalize(noise, dim=-1)
+            query = cosine * own + (1 - cosine**2) ** 0.5 * noise
+            query = torch.nn.functional.normalize(query, dim=-1)
+            hits = ExactIndex(gallery.embedding).search(query, STARTS_AMONG).index
+            for decoding in DECODINGS:
+                start = time.process_time()
+                decoded = decode_places(decoding, field, query, hits)
+                spent = 1e3 * (time.process_time() - start) / queries
+                km = great_circle_km(truth, decoded.latlon_deg).numpy()
+                print(f"| {name}, {cosine}, {decoding} | {figures(km)} | {spent:.1f} |", flush=True)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    if len(sys.argv) > 2 and sys.argv[1] == "run":
+        of_run(Path(sys.argv[2]))
+    elif len(sys.argv) > 1 and sys.argv[1] == "known":
+        known_truth(int(sys.argv[2]) if len(sys.argv) > 2 else 200)
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
