@@ -5,10 +5,10 @@ bandwidth of the vote are chosen on the validation images, by GeoScore; the test
 scored once. CSLS is calibrated on the training images. Differences are paired, with 95 % intervals
 over spatial blocks of 500 km. Hubness is that of the ten best of each query.
 
-Embeddings are made when absent and kept in CACHE, one folder a split and space; that is what takes
-minutes.
+Embeddings are made when absent and kept in CACHE, one folder a split and space, as are CSLS's
+corrections; that is what takes minutes.
 
-Run: python benchmarks/retrieval_modes.py RUN CACHE
+Run: python benchmarks/retrieval_modes.py RUN CACHE [SPLIT ...]
 """
 
 import sys
@@ -62,10 +62,11 @@ def embedded(trained: TrainedRun, split: str, source: str, cache: Path) -> dict[
     return {space: Embedded.load(folder) for space, folder in folders.items()}
 
 
-def errors_km(query: Embedded, way: Way) -> np.ndarray:
+def ranked(query: Embedded, way: Way) -> tuple[np.ndarray, np.ndarray]:
+    """The ten best of each query, and how far the best is from the truth."""
     candidates, index = way
-    best = index.search(query.embedding, 1).index[:, 0].numpy()
-    return np.asarray(great_circle_km(query.latlon_deg, candidates.latlon_deg[best]))
+    ten = index.search(query.embedding, 10).index.numpy()
+    return ten, np.asarray(great_circle_km(query.latlon_deg, candidates.latlon_deg[ten[:, 0]]))
 
 
 def with_index(candidates: Candidates) -> Way:
@@ -75,7 +76,7 @@ def with_index(candidates: Candidates) -> Way:
 def chosen(name: str, ways: Mapping[float, Way], validation: Embedded) -> float:
     """The setting of highest GeoScore on the validation images."""
     scores = {
-        value: float(geoscore(errors_km(validation, way)).mean()) for value, way in ways.items()
+        value: float(geoscore(ranked(validation, way)[1]).mean()) for value, way in ways.items()
     }
     told = ", ".join(f"{value:g}: {score:.0f}" for value, score in scores.items())
     best = max(scores, key=scores.__getitem__)
@@ -93,10 +94,9 @@ def table(split: str, queries: Mapping[str, Embedded], ways: Mapping[str, tuple[
         "   hubs: skewness, never, largest"
     )
     for name, (space, way) in ways.items():
-        km = errors_km(queries[space], way)
+        ten, km = ranked(queries[space], way)
         arms[name] = RowErrors(distance_km=km[None], rank=np.ones((1, len(km)), dtype=np.int64))
-        ranking = way[1].search(queries[space].embedding, 10).index.numpy()
-        found = hubness(ranking, len(way[0]))
+        found = hubness(ten, len(way[0]))
         shares = "".join(f"{100 * np.mean(km < r):7.1f}" for r in (25, 200, 750, 2500))
         print(
             f"{name:26}{shares}{np.median(km):8.1f}"
@@ -165,14 +165,13 @@ def main() -> None:
     ways: dict[str, tuple[str, Way]] = {}
     for name, candidates in plain.items():
         ways[name] = "joint", with_index(candidates)
-        ways[f"{name} csls"] = "joint", with_index(candidates.corrected(references))
+        ways[f"{name} csls"] = "joint", with_index(candidates.corrected(references, cache=cache))
     ways["images vote"] = "joint", voted[chosen("vote, km", voted, validation["joint"])]
     behind = Candidates.of_images(made["train"]["backbone"], model_fingerprint=mine)
     ways["images backbone"] = "backbone", with_index(behind)
-    held = behind.corrected(made["train"]["backbone"])
+    held = behind.corrected(made["train"]["backbone"], cache=cache)
     ways["images backbone csls"] = "backbone", with_index(held)
-    table("validation (weight and bandwidth were chosen here)", validation, ways)
-    for name in data.tests:
+    for name in sys.argv[3:] or data.tests:
         table(name, made[name], ways)
 
 
