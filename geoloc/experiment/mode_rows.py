@@ -71,9 +71,8 @@ def refuse_shared_images(candidates: Candidates, embedded: Embedded, *, split: s
 def _rows(
     asked: RetrievalMode, galleries: Mapping[str, Gallery]
 ) -> Iterator[tuple[RetrievalMode, str, Gallery]]:
-    bases: list[tuple[ModeName, str, Gallery]] = []
-    for name, gallery in galleries.items():
-        bases.append(("place", name, gallery))
+    place: ModeName = "place"
+    bases = [(place, name, gallery) for name, gallery in galleries.items()]
     if asked.references is not None:
         first = next(iter(galleries.values()))
         bases.append(("image", "images", first))

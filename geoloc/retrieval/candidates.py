@@ -142,8 +142,8 @@ class Candidates:
 
         Args:
             calibration: images of the same model that no test is made of; an image that is a
-                candidate's own reference (by key) has no say on it. Of more than 20,000, every
-                so-manieth.
+                candidate's own reference (by key) has no say on it. Of more than 20,000 every
+                nth is asked.
             neighbours: how many of the nearest are averaged.
             cache: folder that keeps the correction, by content, for the next time.
             device: where to compute.
@@ -187,7 +187,7 @@ class Candidates:
 def unseen_cosine(references: Embedded, *, neighbours: int = NEIGHBOURS) -> float:
     """Mean cosine of a reference image with its `neighbours`-th nearest other reference image.
 
-    Of more than 1,000 references every so-manieth is asked.
+    Of more than 1,000 references every nth is asked.
 
     Args:
         references: the images; with fewer than `neighbours` others the farthest is taken.

@@ -93,6 +93,7 @@ def test_json_is_the_documented_schema() -> None:
         "region": "Île-de-France",
         "country_code": "FR",
         "country": "France",
+        "reference": None,
     }
     sea = content["answers"][0]["places"][1]
     assert (sea["region"], sea["country_code"], sea["country"]) == (None, None, None)
