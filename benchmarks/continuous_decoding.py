@@ -5,7 +5,7 @@ decoding; differences are paired, with 95 % intervals over spatial blocks. ``kno
 GeoCLIP location encoder, asked with the embedding of a place that is known (with noise of a given
 cosine), so that nothing but the gallery and the decoding stands between query and truth.
 
-Run: python benchmarks/continuous_decoding.py run RUN
+Run: python benchmarks/continuous_decoding.py run RUN [SPLIT[:IMAGES] ...]
      python benchmarks/continuous_decoding.py known [QUERIES]
 """
 
@@ -56,14 +56,25 @@ def galleries_of(trained) -> dict[str, Gallery]:
     return found
 
 
-def of_run(folder: Path) -> None:
+def first_images(embedded: Embedded, count: int) -> Embedded:
+    return Embedded(
+        key=embedded.key[:count],
+        latlon_deg=embedded.latlon_deg[:count],
+        embedding=embedded.embedding[:count],
+        label=embedded.label[:count],
+    )
+
+
+def of_run(folder: Path, splits: list[str]) -> None:
     trained = open_trained_run(folder, device="cpu")
     galleries = galleries_of(trained)
     print("| split, gallery, decoding | 1 km % | 25 km % | 200 km % | median km | 25 km, points"
           " | 200 km, points | median, km | CPU ms a query |")  # fmt: skip
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
-    for split, source in trained.config.data.tests.items():
-        embedded, _ = embed_source(trained, source, workers=0)
+    for word in splits or list(trained.config.data.tests):
+        split, _, count = word.partition(":")
+        embedded, _ = embed_source(trained, trained.config.data.tests[split], workers=0)
+        embedded = first_images(embedded, int(count or len(embedded)))
         for name, gallery in galleries.items():
             one_gallery(trained, embedded, gallery, f"{split}, {name}")
 
@@ -146,7 +157,7 @@ def known_truth(queries: int) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     if len(sys.argv) > 2 and sys.argv[1] == "run":
-        of_run(Path(sys.argv[2]))
+        of_run(Path(sys.argv[2]), sys.argv[3:])
     elif len(sys.argv) > 1 and sys.argv[1] == "known":
         known_truth(int(sys.argv[2]) if len(sys.argv) > 2 else 200)
     else:

@@ -136,6 +136,16 @@ def test_refinement_never_ends_below_its_starts_nor_beyond_its_reach():
     assert (away <= reach * (1 + 1e-9)).any(dim=1).all()
 
 
+def test_a_start_that_is_the_top_already_is_kept():
+    """There the slope is rounding alone, of which Adam makes whole steps."""
+    field = field_of(rough)
+    row = torch.arange(20, 120, 7)[:, None]
+    query = field.embedding[row[:, 0]]
+    place, score = refine_places(field, query, row, steps=6)
+    assert (score >= field.scores(query, field.latlon_deg[row])[:, 0]).all()
+    assert float(great_circle_km(field.latlon_deg[row[:, 0]], place).max()) < 0.1
+
+
 def test_gradients_reach_the_top_that_lattices_only_come_near():
     field, truth = field_of(), truths(12, seed=1)
     query = smooth(truth).float()
