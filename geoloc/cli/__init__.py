@@ -13,6 +13,7 @@ from geoloc.cli import (
     ablate,
     config,
     embed,
+    errors,
     evaluate,
     gallery,
     query,
@@ -26,7 +27,19 @@ from geoloc.errors import GeolocError
 
 __all__ = ["main"]
 
-_COMMANDS = (train, evaluate, ablate, query, score, shards, embed, gallery, variogram, config)
+_COMMANDS = (
+    train,
+    evaluate,
+    ablate,
+    query,
+    score,
+    errors,
+    shards,
+    embed,
+    gallery,
+    variogram,
+    config,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,6 +35,7 @@ from geoloc.evaluation.report import EvaluationReport, ReportRow, reports_json, 
 from geoloc.evaluation.resampling import block_intervals, spatial_blocks
 from geoloc.evaluation.scoring import Scores, score_predictions
 from geoloc.evaluation.strata import StrataTable, Stratum
+from geoloc.evaluation.strata_labels import METADATA_COLUMNS
 from geoloc.evaluation.terminal import terminal_table
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "LEAST_MEAN",
     "LEAST_MEDIAN",
     "LEVELS",
+    "METADATA_COLUMNS",
     "PROTOCOLS",
     "RANDOM_PLACE",
     "Comparison",
