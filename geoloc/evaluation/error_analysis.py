@@ -23,6 +23,7 @@ from geoloc.evaluation.strata import (
     RowScores,
     StrataTable,
     Stratum,
+    StratumLabels,
     strata_table,
 )
 from geoloc.evaluation.strata_labels import StrataSources, chosen_strata, stratum_labels
@@ -129,12 +130,7 @@ def analyse_errors(
     block = spatial_blocks(table.true_deg, block_km=block_km)
     scores = RowScores.under(protocol, distance_km, block, resamples=resamples, seed=seed)
     draws = GroupDraws.of(block, resamples=resamples, seed=seed)
-    served = FairnessLabels(
-        country=labels.get("country") or stratum_labels("country", known),
-        continent=labels.get("continent") or stratum_labels("continent", known),
-        true_country=known.located.country_code,
-        predicted_country=areas.locate(table.pred_deg).country_code,
-    )
+    served = _served(known, labels, table.pred_deg)
     return ErrorAnalysis(
         protocol=protocol.name,
         count=len(table),
@@ -145,6 +141,17 @@ def analyse_errors(
         fields=_fields(table.true_deg, distance_km, block_km=block_km, seed=seed),
         training=_training(training_latlon_deg, training_drawn_from),
         resampling=_resampling(draws, block_km=block_km, resamples=resamples, seed=seed),
+    )
+
+
+def _served(
+    known: StrataSources, labels: Mapping[str, StratumLabels], pred_deg: np.ndarray
+) -> FairnessLabels:
+    return FairnessLabels(
+        country=labels.get("country") or stratum_labels("country", known),
+        continent=labels.get("continent") or stratum_labels("continent", known),
+        true_country=known.located.country_code,
+        predicted_country=known.areas.locate(pred_deg).country_code,
     )
 
 

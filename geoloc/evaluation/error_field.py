@@ -35,7 +35,7 @@ NEIGHBOURS = 8
 SAMPLED_PAIRS = 4_000_000
 FURTHEST_KM = 5000.0
 BLOCK_SHARE = 5.0
-"""Blocks this many times as long as the effective range keep 95 % intervals at 95 %."""
+"""Blocks count as long enough from this many effective ranges on."""
 
 _MODEL = "exponential"
 _CLASSES = 30

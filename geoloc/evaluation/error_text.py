@@ -162,8 +162,8 @@ def _judged(told: Mapping[str, Any]) -> str:
     length = f"{block / reach:.1f}" if reach is not None else "hardly any"
     return (
         f"blocks of {block:g} km are {length} effective ranges long, and "
-        f"{told['block_share']:g} is safe: the intervals above are rather too narrow; "
-        "a longer --block-km widens them"
+        f"should be {told['block_share']:g}: the intervals above may be too narrow; try a longer "
+        "--block-km"
     )
 
 
