@@ -15,6 +15,7 @@ from geoloc.cli import (
     calibrate,
     config,
     embed,
+    errors,
     evaluate,
     gallery,
     query,
@@ -32,7 +33,7 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query),
-    *(score, shards, split, audit, embed, gallery, variogram, config),
+    *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geoloc.cli.column_arguments import paired
 from geoloc.cli.command import Commands
 from geoloc.errors import ConfigError
 
@@ -28,7 +29,9 @@ def add_parser(commands: Commands) -> None:
         help="predictions (.parquet or .csv), and what to call them",
     )
     parser.add_argument(
-        "--protocol", action="append", help="osv5m-official, osv5m-clean or geoclip (default: all)"
+        "--protocol",
+        action="append",
+        help="osv5m-official, osv5m-clean, geoclip or im2gps (default: all)",
     )
     parser.add_argument(
         "--column",
@@ -154,7 +157,7 @@ def _frames(args: argparse.Namespace, paths: Mapping[str, Path]) -> dict[str, tu
 
     columns = _columns(args.column, list(paths))
     if args.truth:
-        truth = read_truth(args.truth, dict(_pair(w, "--truth-column") for w in args.truth_column))
+        truth = read_truth(args.truth, dict(paired(w, "--truth-column") for w in args.truth_column))
         return {
             name: with_truth(
                 read_predictions(path, columns[name], required=ANSWER_COLUMNS),
@@ -178,14 +181,7 @@ def _columns(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, 
     columns: dict[str, dict[str, str]] = {name: {} for name in names}
     for word in words:
         owner = next((name for name in names if word.startswith(f"{name}:")), None)
-        ours, theirs = _pair(word if owner is None else word[len(owner) + 1 :], "--column")
+        ours, theirs = paired(word if owner is None else word[len(owner) + 1 :], "--column")
         for name in names if owner is None else [owner]:
             columns[name][ours] = theirs
     return columns
-
-
-def _pair(word: str, option: str) -> tuple[str, str]:
-    ours, equals, theirs = word.partition("=")
-    if not equals or not ours or not theirs:
-        raise ConfigError(f"{option} {word}: write OURS=THEIRS, e.g. pred_lat_deg=lat")
-    return ours, theirs

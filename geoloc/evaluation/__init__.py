@@ -38,6 +38,7 @@ from geoloc.evaluation.same_images import same_images
 from geoloc.evaluation.score_report import ScoredFile, ScoreReport, scores_text
 from geoloc.evaluation.scoring import Scores, score_predictions, score_table
 from geoloc.evaluation.strata import StrataTable, Stratum
+from geoloc.evaluation.strata_labels import METADATA_COLUMNS
 from geoloc.evaluation.terminal import terminal_table
 from geoloc.evaluation.truth import ANSWER_COLUMNS, Unmatched, read_truth, with_truth
 
@@ -47,6 +48,7 @@ __all__ = [
     "LEAST_MEAN",
     "LEAST_MEDIAN",
     "LEVELS",
+    "METADATA_COLUMNS",
     "PROTOCOLS",
     "RANDOM_PLACE",
     "Comparison",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geoloc.evaluation.block_draws import MIN_DRAWN_BLOCKS, BlockDraws, Estimate
+from geoloc.evaluation.group_draws import MIN_DRAWN_BLOCKS, Estimate, GroupDraws
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class CountryRatio:
 
 
 def country_ratios(
-    true_country: np.ndarray, predicted_country: np.ndarray, draws: BlockDraws
+    true_country: np.ndarray, predicted_country: np.ndarray, draws: GroupDraws
 ) -> tuple[CountryRatio, ...]:
     """The ratio of every country that is true or predicted, by falling count of the truth.
 
@@ -77,7 +77,7 @@ def country_ratios(
 
 
 def misplaced(
-    true_country: np.ndarray, predicted_country: np.ndarray, draws: BlockDraws
+    true_country: np.ndarray, predicted_country: np.ndarray, draws: GroupDraws
 ) -> Estimate:
     """Total variation between the true and the predicted shares of countries, sea included.
 
@@ -88,11 +88,11 @@ def misplaced(
     everyone = np.ones(len(true))
 
     def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return 0.5 * np.abs(a - b).sum(axis=-1) / a.sum(axis=-1)
+        return np.asarray(0.5 * np.abs(a - b).sum(axis=-1) / a.sum(axis=-1))
 
     value = distance(*(np.bincount(code, minlength=len(names)) for code in (true, predicted)))
     drawn = distance(*(draws.sums(everyone, code, len(names)) for code in (true, predicted)))
-    return Estimate.basic(float(value), drawn)
+    return Estimate.spread(float(value), drawn)
 
 
 def _codes(

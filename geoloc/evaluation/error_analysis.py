@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from geoloc.evaluation.block_draws import BlockDraws
 from geoloc.evaluation.error_field import FEWEST_IMAGES, ErrorField, error_fields
 from geoloc.evaluation.error_text import analysis_markdown
 from geoloc.evaluation.fairness import Fairness, FairnessLabels, fairness
+from geoloc.evaluation.group_draws import GroupDraws
 from geoloc.evaluation.predictions import prediction_table
 from geoloc.evaluation.protocols import EvaluationProtocol, protocol_named
 from geoloc.evaluation.resampling import BLOCK_KM, spatial_blocks
@@ -23,6 +23,7 @@ from geoloc.evaluation.strata import (
     RowScores,
     StrataTable,
     Stratum,
+    StratumLabels,
     strata_table,
 )
 from geoloc.evaluation.strata_labels import StrataSources, chosen_strata, stratum_labels
@@ -128,13 +129,8 @@ def analyse_errors(
     distance_km = protocol.distance_km(table.true_deg, table.pred_deg)
     block = spatial_blocks(table.true_deg, block_km=block_km)
     scores = RowScores.under(protocol, distance_km, block, resamples=resamples, seed=seed)
-    draws = BlockDraws.of(block, resamples=resamples, seed=seed)
-    served = FairnessLabels(
-        country=labels.get("country") or stratum_labels("country", known),
-        continent=labels.get("continent") or stratum_labels("continent", known),
-        true_country=known.located.country_code,
-        predicted_country=areas.locate(table.pred_deg).country_code,
-    )
+    draws = GroupDraws.of(block, resamples=resamples, seed=seed)
+    served = _served(known, labels, table.pred_deg)
     return ErrorAnalysis(
         protocol=protocol.name,
         count=len(table),
@@ -144,17 +140,34 @@ def analyse_errors(
         fairness=fairness(distance_km, draws, served),
         fields=_fields(table.true_deg, distance_km, block_km=block_km, seed=seed),
         training=_training(training_latlon_deg, training_drawn_from),
-        resampling={
-            "method": "bootstrap over spatial blocks of the true places",
-            "level": 0.95,
-            "block_km": block_km,
-            "blocks": len(np.unique(block)),
-            "resamples": resamples,
-            "seed": seed,
-            "small_below_images": MIN_COUNT,
-            "small_below_blocks": MIN_BLOCKS,
-        },
+        resampling=_resampling(draws, block_km=block_km, resamples=resamples, seed=seed),
     )
+
+
+def _served(
+    known: StrataSources, labels: Mapping[str, StratumLabels], pred_deg: np.ndarray
+) -> FairnessLabels:
+    return FairnessLabels(
+        country=labels.get("country") or stratum_labels("country", known),
+        continent=labels.get("continent") or stratum_labels("continent", known),
+        true_country=known.located.country_code,
+        predicted_country=known.areas.locate(pred_deg).country_code,
+    )
+
+
+def _resampling(
+    draws: GroupDraws, *, block_km: float, resamples: int, seed: int
+) -> dict[str, object]:
+    return {
+        "method": "bootstrap over spatial blocks of the true places",
+        "level": 0.95,
+        "block_km": block_km,
+        "blocks": draws.blocks,
+        "resamples": resamples,
+        "seed": seed,
+        "small_below_images": MIN_COUNT,
+        "small_below_blocks": MIN_BLOCKS,
+    }
 
 
 def _fields(

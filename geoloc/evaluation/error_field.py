@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,8 +20,8 @@ from geoloc.geostatistics import (
     Variogram,
     VariogramFit,
     estimate_variogram,
-    fit_best,
     fit_replicates,
+    fit_variogram,
     gearys_c,
     local_moran,
     morans_i,
@@ -35,9 +35,9 @@ NEIGHBOURS = 8
 SAMPLED_PAIRS = 4_000_000
 FURTHEST_KM = 5000.0
 BLOCK_SHARE = 5.0
-"""Blocks this many times as long as the effective range keep 95 % intervals at 95 %."""
+"""Blocks count as long enough from this many effective ranges on."""
 
-_MODELS = ("exponential", "spherical")
+_MODEL = "exponential"
 _CLASSES = 30
 _FIRST_KM = 1.0
 
@@ -53,11 +53,10 @@ class ErrorField:
         geary: Geary's C of it.
         local: clusters of high and of low values, one entry an image.
         variogram: of the measure, by great circle.
-        fit: the better of an exponential and a spherical model by AIC, weighted by and with the
-            errors of the jackknife.
+        fit: an exponential model with a nugget, weighted by and with the errors of the jackknife.
         effective_range_km: lag at 95 % of the fitted sill: errors farther apart know nothing of
-            each other; None where the variogram has no structure (`fit.has_structure`) or has
-            not levelled off at 5,000 km.
+            each other; None where errors are not `structured`, or the model has not levelled off
+            at 5,000 km.
         effective_range_interval_km: 95 %, by the jackknife over 40 spatial groups; None likewise.
         block_km: side of the blocks that intervals are drawn by.
     """
@@ -74,10 +73,18 @@ class ErrorField:
     block_km: float
 
     @property
+    def structured(self) -> bool:
+        """Whether near errors are more alike than far ones: the partial sill's interval is above 0.
+
+        Of fields of noise one in twenty passes.
+        """
+        return self.fit.has_structure and self.fit.interval("partial_sill")[0] > 0.0
+
+    @property
     def blocks_long_enough(self) -> bool:
         """Whether blocks are five effective ranges long, or errors know nothing of each other."""
         if self.effective_range_km is None:
-            return not self.fit.has_structure
+            return not self.structured
         return self.block_km >= BLOCK_SHARE * self.effective_range_km
 
     def to_json(self) -> dict[str, Any]:
@@ -97,6 +104,7 @@ class ErrorField:
                 "fitted": np.asarray(self.fit(curve.lag)).tolist(),
             },
             "fit": self.fit.to_json(),
+            "structured": self.structured,
             "effective_range_km": self.effective_range_km,
             "interval_km": (
                 None
@@ -105,6 +113,7 @@ class ErrorField:
             ),
             "furthest_km": FURTHEST_KM,
             "block_km": self.block_km,
+            "block_share": BLOCK_SHARE,
             "blocks_long_enough": self.blocks_long_enough,
         }
 
@@ -160,10 +169,9 @@ def _field(
         generator=torch.Generator().manual_seed(seed),
     )
     fit = fit_replicates(
-        variogram, fit_best(variogram, _MODELS, weights="jackknife", max_lag=FURTHEST_KM)[0]
+        variogram, fit_variogram(variogram, _MODEL, weights="jackknife", max_lag=FURTHEST_KM)
     )
-    known = fit.has_structure and "range_beyond_data" not in fit.flags
-    return ErrorField(
+    found = ErrorField(
         measure=measure,
         neighbours=weights.kind,
         moran=morans_i(value, weights),
@@ -171,9 +179,16 @@ def _field(
         local=local_moran(value, weights),
         variogram=variogram,
         fit=fit,
-        effective_range_km=fit.effective_range if known else None,
-        effective_range_interval_km=fit.interval("effective_range") if known else None,
+        effective_range_km=None,
+        effective_range_interval_km=None,
         block_km=block_km,
+    )
+    if not found.structured or "range_beyond_data" in fit.flags:
+        return found
+    return replace(
+        found,
+        effective_range_km=fit.effective_range,
+        effective_range_interval_km=fit.interval("effective_range"),
     )
 
 

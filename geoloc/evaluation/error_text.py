@@ -80,9 +80,8 @@ def _strata(table: Mapping[str, Any], told: Mapping[str, Any], most_rows: int) -
 
 
 def _fairness(told: Mapping[str, Any]) -> str:
-    worst = ", ".join(
-        f"{name} {plain_number(score)}" for name, score in told["worst_country_names"].items()
-    )
+    names = [f"{name} {plain_number(score)}" for name, score in told["worst_country_names"].items()]
+    worst = ", ".join(names[:_FEW_RATIOS]) + (", …" if len(names) > _FEW_RATIOS else "")
     lines = [
         f"- Gini index of GeoScore over images {_figure(told['gini_images'], digits=3)}",
         f"- worst tenth of images: mean GeoScore {_figure(told['worst_images'])}, farther off than "
@@ -132,20 +131,14 @@ def _sum(rows: Sequence[Mapping[str, Any]]) -> int:
 
 def _field(told: Mapping[str, Any]) -> str:
     moran, geary, clusters = told["moran"], told["geary"], told["clusters"]
-    reach, block = told["effective_range_km"], told["block_km"]
+    reach = told["effective_range_km"]
     if reach is not None:
         low, high = (plain_number(end) if end is not None else "∞" for end in told["interval_km"])
         far = f"{plain_number(reach)} km, 95 % interval {low} to {high} km"
-    elif "no_structure" in told["fit"]["flags"]:
-        far = "none: errors tell nothing of their neighbours'"
+    elif not told["structured"]:
+        far = "none to be seen: near errors are no more alike than far ones"
     else:
         far = f"beyond {told['furthest_km']:,.0f} km: it does not level off"
-    judged = (
-        "long enough for the intervals above"
-        if told["blocks_long_enough"]
-        else "too short for errors that reach so far: the intervals above are too narrow; "
-        "give --block-km"
-    )
     return "\n".join(
         [
             f"### {_MEASURES[told['measure']]}",
@@ -156,8 +149,21 @@ def _field(told: Mapping[str, Any]) -> str:
             f"- clusters of {clusters['high-high']:,} images among high values and of "
             f"{clusters['low-low']:,} among low ones",
             f"- effective range of errors: {far} ({told['fit']['model']})",
-            f"- blocks of {block:g} km are {judged}",
+            f"- {_judged(told)}",
         ]
+    )
+
+
+def _judged(told: Mapping[str, Any]) -> str:
+    """Whether the blocks of the intervals are long beside the reach of errors."""
+    reach, block = told["effective_range_km"], told["block_km"]
+    if told["blocks_long_enough"]:
+        return f"blocks of {block:g} km are long enough for the intervals above"
+    length = f"{block / reach:.1f}" if reach is not None else "hardly any"
+    return (
+        f"blocks of {block:g} km are {length} effective ranges long, and "
+        f"should be {told['block_share']:g}: the intervals above may be too narrow; try a longer "
+        "--block-km"
     )
 
 

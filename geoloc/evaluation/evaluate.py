@@ -12,6 +12,7 @@ from torch import Tensor
 from geoloc.errors import DataError
 from geoloc.evaluation.metrics import recall_at_k
 from geoloc.evaluation.predictions import LABEL_COLUMNS
+from geoloc.evaluation.strata_labels import METADATA_COLUMNS
 from geoloc.retrieval import (
     Candidates,
     Embedded,
@@ -40,8 +41,9 @@ def evaluate_split(
 
     Returns:
         One row a sample, in the order of `embedded`: key, true and predicted place, score
-        (cosine), the lists top_lat_deg, top_lon_deg, top_score, the labels unique_* that any
-        sample carries, and reference_key, the image that answered, where candidates have images.
+        (cosine), the lists top_lat_deg, top_lon_deg, top_score, the labels unique_* and the
+        `METADATA_COLUMNS` that any sample carries, and reference_key, the image that answered,
+        where candidates have images.
 
     Raises:
         DataError: `index` holds another number of places than the gallery.
@@ -72,6 +74,9 @@ def evaluate_split(
         if any(name in label for label in embedded.label):
             labels = [_text(label.get(name)) for label in embedded.label]
             columns[name] = np.array(labels, dtype=object)
+    for name in METADATA_COLUMNS:
+        if any(label.get(name) is not None for label in embedded.label):
+            columns[name] = _numbers_or_text([label.get(name) for label in embedded.label])
     return pd.DataFrame(columns)
 
 
@@ -106,6 +111,13 @@ def place_recall(
         parts = [encode(block).detach().float().to(device) for block in places.split(batch_size)]
     rank = own_place_ranks(embedded.embedding, torch.cat(parts), torch.from_numpy(own)).numpy()
     return {f"recall@{k}": recall_at_k(rank, k) for k in ks} | {"places": float(len(places))}
+
+
+def _numbers_or_text(cells: Sequence[object]) -> np.ndarray:
+    """A column of one kind, which parquet asks for: float64, or text where any cell is text."""
+    if all(cell is None or isinstance(cell, int | float) for cell in cells):
+        return np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
+    return np.array([_text(cell) for cell in cells], dtype=object)
 
 
 def _text(label: object) -> str | None:

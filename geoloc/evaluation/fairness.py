@@ -1,7 +1,7 @@
 """Fairness of errors: who is served worst, how unequally, which countries are guessed too often.
 
 Intervals come from draws of whole spatial blocks of the true places: basic ones, since what is
-measured here is mostly too large where it is noisy (`Estimate.basic`).
+measured here is mostly too large where it is noisy (`Estimate.basic`, `Estimate.spread`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float64
 
-from geoloc.evaluation.block_draws import BlockDraws, Estimate
 from geoloc.evaluation.country_ratios import CountryRatio, country_ratios, misplaced
+from geoloc.evaluation.group_draws import Estimate, GroupDraws
 from geoloc.evaluation.inequality import gini, worst_mean
 from geoloc.evaluation.metrics import geoscore
 from geoloc.evaluation.strata import MIN_COUNT, StratumLabels
@@ -23,6 +23,7 @@ from geoloc.evaluation.strata import MIN_COUNT, StratumLabels
 WORST_SHARE = 0.1
 _Statistic: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Of values and weights along the last axis."""
+_Interval: TypeAlias = Callable[[float, np.ndarray], Estimate]
 
 _GRADES = 1000
 """Images are drawn in so many grades of equal count, which moves no figure by 1e-4 of itself."""
@@ -110,7 +111,7 @@ class FairnessLabels:
 
 
 def fairness(
-    distance_km: Float64[np.ndarray, " row"], draws: BlockDraws, labels: FairnessLabels
+    distance_km: Float64[np.ndarray, " row"], draws: GroupDraws, labels: FairnessLabels
 ) -> Fairness:
     """Measure all of it.
 
@@ -127,7 +128,7 @@ def fairness(
     return Fairness(
         countries=len(land.names),
         gini_images=Estimate.basic(float(gini(score)), gini(grades.score, grades.count)),
-        gini_countries=land.estimate(gini, fewest=2),
+        gini_countries=land.estimate(gini, Estimate.spread, fewest=2),
         worst_images=Estimate.basic(
             float(worst_mean(score, WORST_SHARE)),
             worst_mean(grades.score, WORST_SHARE, grades.count),
@@ -135,7 +136,7 @@ def fairness(
         worst_images_km=Estimate.basic(
             float(np.quantile(distance_km, 1.0 - WORST_SHARE)), grades.worst_km()
         ),
-        worst_countries=land.estimate(_worst_tenth, fewest=1),
+        worst_countries=land.estimate(_worst_tenth, Estimate.basic, fewest=1),
         worst_country_names=land.worst(),
         best_continent=best,
         worst_continent=worst,
@@ -156,7 +157,7 @@ class _Groups:
     there: Float64[np.ndarray, "draw group"]
 
     @classmethod
-    def of(cls, score: np.ndarray, labels: StratumLabels, draws: BlockDraws) -> _Groups:
+    def of(cls, score: np.ndarray, labels: StratumLabels, draws: GroupDraws) -> _Groups:
         count = np.bincount(labels.code[labels.code >= 0], minlength=len(labels.names))
         kept = np.flatnonzero(count >= MIN_COUNT)
         number = np.full(len(labels.names) + 1, -1, dtype=np.int64)  # the last stands for -1
@@ -174,14 +175,16 @@ class _Groups:
             there=(drawn_count > 0).astype(np.float64),
         )
 
-    def estimate(self, statistic: _Statistic, *, fewest: int) -> Estimate | None:
+    def estimate(
+        self, statistic: _Statistic, interval: _Interval, *, fewest: int
+    ) -> Estimate | None:
         """A statistic of the means, each group counting once."""
         if len(self.names) < fewest:
             return None
         value = float(statistic(self.mean, np.ones_like(self.mean)))
         if not np.isfinite(value):
             return None
-        return Estimate.basic(value, statistic(self.drawn, self.there))
+        return interval(value, statistic(self.drawn, self.there))
 
     def worst(self) -> dict[str, float]:
         """The worst tenth of the groups, one at least, the worst first."""
@@ -198,7 +201,7 @@ class _Grades:
     distance_km: Float64[np.ndarray, "draw grade"]
 
     @classmethod
-    def of(cls, distance_km: np.ndarray, draws: BlockDraws) -> _Grades:
+    def of(cls, distance_km: np.ndarray, draws: GroupDraws) -> _Grades:
         n = len(distance_km)
         grades = min(n, _GRADES)
         grade = np.empty(n, dtype=np.int64)

@@ -34,7 +34,7 @@ def gini(
     before = reached - weight * np.take_along_axis(value, order, axis=-1)
     area = (weight * (reached + before)).sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return 1.0 - area / (total * weight.sum(axis=-1))
+        return np.asarray(1.0 - area / (total * weight.sum(axis=-1)))
 
 
 def worst_mean(
@@ -64,4 +64,4 @@ def worst_mean(
     taken = np.clip(wanted - before, 0.0, weight)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = (taken * np.take_along_axis(value, order, axis=-1)).sum(axis=-1)
-        return total / wanted[..., 0]
+        return np.asarray(total / wanted[..., 0])

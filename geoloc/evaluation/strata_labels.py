@@ -13,12 +13,13 @@ from jaxtyping import Float64, Int64
 
 from geoloc.errors import ConfigError, DataError
 from geoloc.evaluation.metrics import nearest_place_index
+from geoloc.evaluation.resampling import spatial_blocks
 from geoloc.evaluation.strata import StratumLabels
-from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km, unit_vectors
+from geoloc.geodesy import great_circle_km
 from geoloc.places import Areas, AreaTable
 
 DISTANCE_EDGES_KM = (1.0, 5.0, 25.0, 100.0, 500.0)
-DENSITY_RADIUS_KM = 100.0
+DENSITY_CELL_KM = 100.0
 DENSITY_EDGES = (1, 10, 100, 1000, 10000)
 QUANTILES = 5
 MOST_CODES = 64
@@ -141,19 +142,21 @@ def nearest_training_km(
     return np.asarray(great_circle_km(true_deg, nearest))
 
 
-def training_within(
+def training_nearby(
     true_deg: Float64[np.ndarray, "row 2"],
     training_deg: Float64[np.ndarray, "place 2"],
     *,
-    radius_km: float,
+    cell_km: float = DENSITY_CELL_KM,
 ) -> Int64[np.ndarray, " row"]:
-    """How many training places lie within a great circle of each true place."""
-    from scipy.spatial import KDTree
+    """How many training places share each true place's cell of about `cell_km` by `cell_km`.
 
-    chord = 2.0 * np.sin(radius_km / (2.0 * EARTH_RADIUS_KM))
-    tree = KDTree(unit_vectors(training_deg))
-    count = tree.query_ball_point(unit_vectors(true_deg), chord, return_length=True)
-    return np.asarray(count, dtype=np.int64)
+    The cells are those of `spatial_blocks`, of nearly equal area: no place need be compared with
+    any other.
+    """
+    cell = spatial_blocks(true_deg, block_km=cell_km)
+    kept, count = np.unique(spatial_blocks(training_deg, block_km=cell_km), return_counts=True)
+    position = np.minimum(np.searchsorted(kept, cell), len(kept) - 1)
+    return np.where(kept[position] == cell, count[position], 0).astype(np.int64)
 
 
 def _country(known: StrataSources) -> StratumLabels:
@@ -188,11 +191,12 @@ def _distance(known: StrataSources) -> StratumLabels:
 
 
 def _density(known: StrataSources) -> StratumLabels:
-    count = training_within(known.true_deg, _training(known), radius_km=DENSITY_RADIUS_KM)
+    count = training_nearby(known.true_deg, _training(known))
     top = [f"{low}-{high - 1}" for low, high in pairwise(DENSITY_EDGES)]
     return StratumLabels(
         by="training_density",
-        source=f"training places within {DENSITY_RADIUS_KM:g} km of the true place",
+        source="training places in the true place's cell of about "
+        f"{DENSITY_CELL_KM:g} by {DENSITY_CELL_KM:g} km",
         names=("0", *top, f">={DENSITY_EDGES[-1]}"),
         code=np.searchsorted(DENSITY_EDGES, count, side="right").astype(np.int64),
         ordered=True,

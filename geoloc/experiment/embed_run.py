@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from geoloc.evaluation import LABEL_COLUMNS
+from geoloc.evaluation import LABEL_COLUMNS, METADATA_COLUMNS
 from geoloc.experiment.build import Say
 from geoloc.experiment.progress import counted
 from geoloc.experiment.streams import plain_stream
@@ -48,6 +48,8 @@ def embed_source(
     stream = plain_stream(trained.config, model.preset, source, workers=workers)
     batches = counted(stream.epoch(0), what="images", total=stream.sample_count)
     embedded = embed_stream(
-        batches, lambda batch: model.embed_batch(batch.to(device)), labels=LABEL_COLUMNS
+        batches,
+        lambda batch: model.embed_batch(batch.to(device)),
+        labels=(*LABEL_COLUMNS, *METADATA_COLUMNS),
     )
     return embedded, dict(stream.ledger.by_kind)

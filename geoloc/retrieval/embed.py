@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,5 +171,9 @@ def embed_stream(
 def _chosen(label: Mapping[str, Any], names: Collection[str] | None) -> Mapping[str, Any]:
     if names is None:
         return label
-    # One empty mapping for all samples without any.
-    return {name: label[name] for name in names if name in label} or _NOTHING
+    # One empty mapping for all samples without any, one string for all of one country or city.
+    return {name: _shared(label[name]) for name in names if name in label} or _NOTHING
+
+
+def _shared(value: Any) -> Any:
+    return sys.intern(value) if type(value) is str else value

@@ -92,3 +92,17 @@ def test_recall_of_a_model_that_knows_nothing_is_chance():
     )
     got = place_recall(split, encode, ks=(1, 10, 100))
     assert (got["recall@1"], got["recall@10"], got["recall@100"]) == (0.01, 0.1, 1.0)
+
+
+def test_columns_of_metadata_ride_along_for_strata(gallery):
+    label = (
+        {"climate": 7, "road_index": 0.5, "soil": None, "secret": 1},
+        {"climate": None, "road_index": "n/a"},
+        {},
+    )
+    frame = evaluate_split(embed(gallery.latlon_deg[:3].copy(), label=label), gallery)
+    assert "secret" not in frame.columns
+    assert "soil" not in frame.columns
+    np.testing.assert_array_equal(frame["climate"], [7.0, np.nan, np.nan])
+    assert frame["road_index"].tolist()[:2] == ["0.5", "n/a"]
+    assert frame["road_index"].isna().tolist() == [False, False, True]

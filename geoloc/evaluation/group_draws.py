@@ -1,7 +1,8 @@
-"""Draws of whole spatial blocks, for statistics that are no means of rows."""
+"""Draws of whole spatial blocks, summed by groups, for statistics that are no means of rows."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ MIN_DRAWN_BLOCKS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class BlockDraws:
+class GroupDraws:
     """How often each block stands in each draw with replacement of as many blocks as there are.
 
     Attributes:
@@ -25,7 +26,7 @@ class BlockDraws:
     times: Float64[np.ndarray, "draw block"]
 
     @classmethod
-    def of(cls, block: Int64[np.ndarray, " row"], *, resamples: int, seed: int) -> BlockDraws:
+    def of(cls, block: Int64[np.ndarray, " row"], *, resamples: int, seed: int) -> GroupDraws:
         """Draws of the blocks that rows lie in.
 
         Source: P. Hall, Stochastic Processes and their Applications 20, 1985 (spatial blocks).
@@ -39,6 +40,11 @@ class BlockDraws:
     def __len__(self) -> int:
         return len(self.times)
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks hold rows."""
+        return self.times.shape[1]
+
     def sums(
         self,
         value: Float64[np.ndarray, " row"],
@@ -46,11 +52,10 @@ class BlockDraws:
         groups: int,
     ) -> Float64[np.ndarray, "draw group"]:
         """The sum of a value over each group in each draw; rows of group -1 count nowhere."""
-        blocks = self.times.shape[1]
         counted = group >= 0
         cell = self.member[counted] * groups + group[counted]
-        table = np.bincount(cell, value[counted], minlength=blocks * groups)
-        return self.times @ table.reshape(blocks, groups)
+        table = np.bincount(cell, value[counted], minlength=self.blocks * groups)
+        return self.times @ table.reshape(self.blocks, groups)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +70,9 @@ class Estimate:
     def basic(cls, value: float, drawn: Float64[np.ndarray, " draw"]) -> Estimate:
         """With the basic interval: 2 value - (97.5 %, 2.5 %) of the draws.
 
-        Statistics such as a Gini index or a maximum are too large where their parts are noisy, and
-        in the draws, noisy twice, by as much again. The basic interval takes that off, while the
-        percentile interval would have it in twice.
+        The worst of several groups looks worse than it is where groups are noisy, and in the draws,
+        noisy twice, by as much again. The basic interval takes that off, while the percentile
+        interval would have it in twice.
 
         Source: A. C. Davison and D. V. Hinkley, Bootstrap Methods and their Application, 1997,
         eq. 5.6.
@@ -76,6 +81,19 @@ class Estimate:
         if plain.low is None or plain.high is None:
             return plain
         return cls(value=value, low=2.0 * value - plain.high, high=2.0 * value - plain.low)
+
+    @classmethod
+    def spread(cls, value: float, drawn: Float64[np.ndarray, " draw"]) -> Estimate:
+        """With the basic interval of the square, for what measures a spread and is at least 0.
+
+        Squares of spreads add up: of noise alone the draws have twice the square of the value, so
+        that the interval starts at 0. Where most of a spread is noise, the value lies above it.
+        """
+        square = cls.basic(value * value, np.square(drawn))
+        if square.low is None or square.high is None:
+            return cls(value=value)
+        low, high = math.sqrt(max(square.low, 0.0)), math.sqrt(max(square.high, 0.0))
+        return cls(value=value, low=low, high=high)
 
     @classmethod
     def percentile(cls, value: float, drawn: Float64[np.ndarray, " draw"]) -> Estimate:

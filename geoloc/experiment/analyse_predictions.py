@@ -1,0 +1,88 @@
+"""A file of predictions and the places of a training set: what is wrong where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from geoloc.errors import DataError
+from geoloc.evaluation import ErrorAnalysis, analyse_errors, protocol_named, read_predictions
+from geoloc.experiment.galleries import training_places, training_places_drawn_from
+from geoloc.experiment.run_directory import RunDirectory
+from geoloc.geodesy import validate_latlon
+from geoloc.retrieval import places_from_csv
+
+
+def analyse_predictions(
+    file: Path,
+    protocol: str,
+    *,
+    training: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    by: Sequence[str] | None = None,
+    block_km: float,
+    resamples: int,
+    seed: int = 0,
+) -> ErrorAnalysis:
+    """Read a table of predictions of any system and look at its errors.
+
+    Args:
+        file: parquet or CSV (see `read_predictions`).
+        protocol: name.
+        training: places of the training set: a CSV, a .npy of degrees, or a run's folder.
+        columns: our names to the file's own, where they differ.
+        by: questions (see `analyse_errors`), like all that follow.
+        block_km: side of the blocks of the bootstrap.
+        resamples: draws of the bootstrap.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: an unknown protocol or question.
+        CoordinateError: a place is not on Earth.
+        DataError: a file is missing or cannot be used.
+    """
+    named = protocol_named(protocol)
+    frame = read_predictions(file, columns=columns)
+    places, drawn_from = (None, None) if training is None else read_training_places(training)
+    return analyse_errors(
+        frame,
+        named,
+        training_latlon_deg=places,
+        training_drawn_from=drawn_from,
+        by=by,
+        block_km=block_km,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def read_training_places(path: Path) -> tuple[Float64[np.ndarray, "place 2"], int | None]:
+    """Places in degrees, and how many there were where the file holds a random part of them.
+
+    Args:
+        path: a CSV with columns of latitude and longitude, a .npy of shape (n, 2), or the folder
+            of a run, which keeps at most `evaluation.gallery_places` of its training places.
+
+    Raises:
+        CoordinateError: a place is not on Earth.
+        DataError: there is no such file, or it holds something else.
+    """
+    if path.is_dir():
+        run = RunDirectory(path=path)
+        return training_places(run, run.config()), training_places_drawn_from(run)
+    if path.suffix.lower() != ".npy":
+        return places_from_csv(path), None
+    if not path.is_file():
+        raise DataError(f"there is no file of places at {path}")
+    try:
+        places = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read as an array: {error}") from None
+    if places.ndim != 2 or places.shape[1] != 2 or not len(places):
+        raise DataError(f"{path}: places are rows of latitude and longitude, not {places.shape}")
+    degrees = places.astype(np.float64)
+    validate_latlon(degrees, what=f"place of {path.name}")
+    return degrees, None
