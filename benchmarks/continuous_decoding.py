@@ -87,7 +87,7 @@ def one_gallery(trained, embedded: Embedded, gallery: Gallery, title: str) -> No
     for decoding in DECODINGS[1:]:
         start = time.process_time()
         frames |= decoded_frames(
-            trained, embedded, {gallery.name: (gallery, index)}, frames, [decoding]
+            trained, embedded, {gallery.name: (gallery, index)}, frames, decodings=[decoding]
         )
         spent = time.process_time() - start
         cost[decoded_label(gallery.name, decoding)] = 1e3 * spent / len(embedded)

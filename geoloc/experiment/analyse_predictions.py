@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from geoloc.errors import DataError
 from geoloc.evaluation import ErrorAnalysis, analyse_errors, protocol_named, read_predictions
-from geoloc.experiment.galleries import training_places, training_places_drawn_from
 from geoloc.experiment.run_directory import RunDirectory
-from geoloc.geodesy import validate_latlon
-from geoloc.retrieval import places_from_csv
+from geoloc.experiment.training_places import training_places, training_places_drawn_from
+from geoloc.retrieval import places_from_file
 
 
 def analyse_predictions(
@@ -32,7 +30,7 @@ def analyse_predictions(
     Args:
         file: parquet or CSV (see `read_predictions`).
         protocol: name.
-        training: places of the training set: a CSV, a .npy of degrees, or a run's folder.
+        training: places of the training set: a .csv, .parquet, .npy of degrees, or a run's folder.
         columns: our names to the file's own, where they differ.
         by: questions (see `analyse_errors`), like all that follow.
         block_km: side of the blocks of the bootstrap.
@@ -63,8 +61,8 @@ def read_training_places(path: Path) -> tuple[Float64[np.ndarray, "place 2"], in
     """Places in degrees, and how many there were where the file holds a random part of them.
 
     Args:
-        path: a CSV with columns of latitude and longitude, a .npy of shape (n, 2), or the folder
-            of a run, which keeps at most `evaluation.gallery_places` of its training places.
+        path: a file of places (see `places_from_file`), or the folder of a run, which keeps at
+            most `evaluation.gallery_places` of its training places.
 
     Raises:
         CoordinateError: a place is not on Earth.
@@ -73,16 +71,4 @@ def read_training_places(path: Path) -> tuple[Float64[np.ndarray, "place 2"], in
     if path.is_dir():
         run = RunDirectory(path=path)
         return training_places(run, run.config()), training_places_drawn_from(run)
-    if path.suffix.lower() != ".npy":
-        return places_from_csv(path), None
-    if not path.is_file():
-        raise DataError(f"there is no file of places at {path}")
-    try:
-        places = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read as an array: {error}") from None
-    if places.ndim != 2 or places.shape[1] != 2 or not len(places):
-        raise DataError(f"{path}: places are rows of latitude and longitude, not {places.shape}")
-    degrees = places.astype(np.float64)
-    validate_latlon(degrees, what=f"place of {path.name}")
-    return degrees, None
+    return places_from_file(path), None
