@@ -1,4 +1,4 @@
-"""The options of every command that reads predictions of other systems."""
+"""Options that map the columns of other systems' tables to ours."""
 
 from __future__ import annotations
 
@@ -25,11 +25,16 @@ def column_names(words: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: a word is no pair.
     """
-    return dict(_pair(word) for word in words)
+    return dict(column_pair(word, "--column") for word in words)
 
 
-def _pair(word: str) -> tuple[str, str]:
+def column_pair(word: str, option: str) -> tuple[str, str]:
+    """One OURS=THEIRS in two.
+
+    Raises:
+        ConfigError: it is no pair.
+    """
     ours, equals, theirs = word.partition("=")
     if not equals or not ours or not theirs:
-        raise ConfigError(f"--column {word}: write OURS=THEIRS, e.g. pred_lat_deg=lat")
+        raise ConfigError(f"{option} {word}: write OURS=THEIRS, e.g. pred_lat_deg=lat")
     return ours, theirs

@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from geoloc.cli.column_arguments import add_column_argument, column_names
 from geoloc.cli.command import Commands
+from geoloc.errors import ConfigError
 
 
 def add_parser(commands: Commands) -> None:
@@ -22,7 +22,13 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="predictions (.parquet or .csv)")
     parser.add_argument("--protocol", required=True, help="osv5m-official, osv5m-clean or geoclip")
     parser.add_argument("--format", choices=("text", "json"), default="text")
-    add_column_argument(parser)
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS",
+        help="another name of a column in FILE, e.g. --column pred_lat_deg=lat",
+    )
     parser.set_defaults(run=run)
 
 
@@ -30,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the scores."""
     from geoloc.evaluation import protocol_named, read_predictions, score_predictions, scores_text
 
-    columns = column_names(args.column)
+    columns = dict(_pair(word) for word in args.column)
     protocol = protocol_named(args.protocol)
     scores = score_predictions(read_predictions(args.file, columns=columns), protocol)
     if args.format == "json":
@@ -38,3 +44,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(scores_text(scores))
     return 0
+
+
+def _pair(word: str) -> tuple[str, str]:
+    ours, equals, theirs = word.partition("=")
+    if not equals or not ours or not theirs:
+        raise ConfigError(f"--column {word}: write OURS=THEIRS, e.g. pred_lat_deg=lat")
+    return ours, theirs

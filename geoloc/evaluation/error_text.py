@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geoloc.evaluation.markdown_table import markdown_table, percent, plain
+from geoloc.evaluation.markdown_table import markdown_table, percent, plain_number
 
 _MEASURES = {"log_km": "log10(1 + km)", "geoscore": "GeoScore"}
 _FEW_RATIOS = 8
@@ -64,8 +64,8 @@ def _strata(table: Mapping[str, Any], told: Mapping[str, Any], most_rows: int) -
                 str(row["name"]).replace("|", "\\|") + mark,
                 f"{row['count']:,}",
                 f"{row['blocks']:,}",
-                plain(metrics["median_km"]),
-                plain(metrics["geoscore"]),
+                plain_number(metrics["median_km"]),
+                plain_number(metrics["geoscore"]),
                 _ends(row["intervals"].get("geoscore")),
                 *(percent(metrics[key]) for key in radii),
             )
@@ -80,7 +80,7 @@ def _strata(table: Mapping[str, Any], told: Mapping[str, Any], most_rows: int) -
 
 
 def _fairness(told: Mapping[str, Any]) -> str:
-    names = [f"{name} {plain(score)}" for name, score in told["worst_country_names"].items()]
+    names = [f"{name} {plain_number(score)}" for name, score in told["worst_country_names"].items()]
     worst = ", ".join(names[:_FEW_RATIOS]) + (", …" if len(names) > _FEW_RATIOS else "")
     lines = [
         f"- Gini index of GeoScore over images {_figure(told['gini_images'], digits=3)}",
@@ -133,8 +133,8 @@ def _field(told: Mapping[str, Any]) -> str:
     moran, geary, clusters = told["moran"], told["geary"], told["clusters"]
     reach = told["effective_range_km"]
     if reach is not None:
-        low, high = (plain(end) if end is not None else "∞" for end in told["interval_km"])
-        far = f"{plain(reach)} km, 95 % interval {low} to {high} km"
+        low, high = (plain_number(end) if end is not None else "∞" for end in told["interval_km"])
+        far = f"{plain_number(reach)} km, 95 % interval {low} to {high} km"
     elif not told["structured"]:
         far = "none to be seen: near errors are no more alike than far ones"
     else:
@@ -180,4 +180,4 @@ def _ends(interval: Sequence[float] | None, *, digits: int | None = None) -> str
 
 
 def _number(value: float, digits: int | None) -> str:
-    return plain(value) if digits is None else f"{value:.{digits}f}"
+    return plain_number(value) if digits is None else f"{value:.{digits}f}"

@@ -1,4 +1,4 @@
-"""Tables of Markdown that stand straight in a terminal, and the numbers in them."""
+"""Tables that read well in a terminal and as Markdown, and the numbers in them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def markdown_table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([draw(lines[0]), head, *(draw(line) for line in lines[1:])])
 
 
-def plain(value: float | None) -> str:
-    """A number for a table; a dot for none."""
+def plain_number(value: float | None) -> str:
+    """A figure with one decimal, from 100 on with none; a dot where there is none."""
     if value is None:
         return "·"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
 def percent(value: float | None) -> str:
-    """A share in per cent, without the sign; a dot for none."""
+    """A share in per cent with one decimal; a dot where there is none."""
     return "·" if value is None else f"{100.0 * value:.1f}"

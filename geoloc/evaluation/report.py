@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from geoloc.evaluation.markdown_table import markdown_table, percent, plain
 from geoloc.evaluation.predictions import LEVELS
 from geoloc.evaluation.protocols import protocol_named
 from geoloc.evaluation.scoring import Scores
@@ -121,17 +120,17 @@ class EvaluationReport:
         parts = [
             f"# {self.split}: {self.count:,} images, protocol {self.protocol}",
             self._facts(),
-            markdown_table([("", *_HEADER), *_lines(self.rows)]),
+            _table([("", *_HEADER), *_lines(self.rows)]),
         ]
         if ceilings := _ceiling_lines(self.rows):
-            parts += ["## Ceilings: the most that can be reached", markdown_table(ceilings)]
+            parts += ["## Ceilings: the most that can be reached", _table(ceilings)]
         if intervals := _interval_lines(self.rows):
             parts += [
                 "## 95 % intervals (plain bootstrap over spatial blocks of about 500 km)",
-                markdown_table(intervals),
+                _table(intervals),
             ]
         if areas := _area_lines(self.rows):
-            parts += ["## By polygon (Natural Earth)", markdown_table(areas)]
+            parts += ["## By polygon (Natural Earth)", _table(areas)]
         return "\n\n".join(parts) + "\n"
 
     def _facts(self) -> str:
@@ -157,7 +156,7 @@ class EvaluationReport:
                 )
         if self.recall:
             told = ", ".join(
-                f"{key} {percent(value)} %"
+                f"{key} {_percent(value)} %"
                 for key, value in self.recall.items()
                 if key.startswith("recall@")
             )
@@ -184,7 +183,7 @@ def scores_text(scores: Scores) -> str:
         values["mean_km"] = scores.summary["mean_km"]
     lines = [("metric", "value", "95 % interval", "perfect prediction")]
     for key, value in values.items():
-        show = percent if key.startswith("Accuracy") else plain
+        show = _percent if key.startswith("Accuracy") else _plain
         low_high = " to ".join(show(end) for end in intervals[key]) if key in intervals else ""
         ceiling = show(perfect[key]) if key in perfect else ""
         unit = " (%)" if key.startswith("Accuracy") else ""
@@ -196,7 +195,7 @@ def scores_text(scores: Scores) -> str:
     if scores.labelled:
         counts = ", ".join(f"{level} {count:,}" for level, count in scores.labelled.items())
         told.append(f"labelled: {counts}")
-    return "\n".join(told) + "\n\n" + markdown_table(lines)
+    return "\n".join(told) + "\n\n" + _table(lines)
 
 
 _RADII = tuple(
@@ -217,8 +216,8 @@ def _lines(rows: Sequence[ReportRow]) -> list[tuple[str, ...]]:
 
 
 def _cells(values: Mapping[str, float]) -> list[str]:
-    cells = [plain(values.get(key)) for key in ("median_km", "mean_km", "geoscore")]
-    return cells + [percent(values.get(key)) for key, _ in (*_RADII, *_ADMIN)]
+    cells = [_plain(values.get(key)) for key in ("median_km", "mean_km", "geoscore")]
+    return cells + [_percent(values.get(key)) for key, _ in (*_RADII, *_ADMIN)]
 
 
 def _ceiling_lines(rows: Sequence[ReportRow]) -> list[tuple[str, ...]]:
@@ -240,7 +239,9 @@ def _interval_lines(rows: Sequence[ReportRow]) -> list[tuple[str, ...]]:
         values: Mapping[str, list[float]] = row.scores.intervals.get("values", {})
         if values:
             cells = [
-                " to ".join((plain if key == "median_km" else percent)(end) for end in values[key])
+                " to ".join(
+                    (_plain if key == "median_km" else _percent)(end) for end in values[key]
+                )
                 if key in values
                 else "·"
                 for key, _ in shown
@@ -251,8 +252,39 @@ def _interval_lines(rows: Sequence[ReportRow]) -> list[tuple[str, ...]]:
 
 def _area_lines(rows: Sequence[ReportRow]) -> list[tuple[str, ...]]:
     lines = [
-        (row.name, *(percent(row.scores.areas[level]["accuracy"]) for level in LEVELS[:2]))
+        (row.name, *(_percent(row.scores.areas[level]["accuracy"]) for level in LEVELS[:2]))
         for row in rows
         if row.scores.areas is not None
     ]
     return [("", "country %", "region %"), *lines] if lines else []
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table padded so that its columns stand straight in a terminal."""
+    used = [
+        column
+        for column in range(len(lines[0]))
+        if column == 0 or any(line[column] not in ("", "·") for line in lines[1:])
+    ]
+    width = {column: max(3, *(len(line[column]) for line in lines)) for column in used}
+
+    def draw(line: Sequence[str]) -> str:
+        cells = [
+            line[column].ljust(width[column]) if column == 0 else line[column].rjust(width[column])
+            for column in used
+        ]
+        return "| " + " | ".join(cells) + " |"
+
+    rule = ["-" * width[c] if c == 0 else "-" * (width[c] - 1) + ":" for c in used]
+    head = "|" + "|".join(f" {dashes} " for dashes in rule) + "|"
+    return "\n".join([draw(lines[0]), head, *(draw(line) for line in lines[1:])])
+
+
+def _plain(value: float | None) -> str:
+    if value is None:
+        return "·"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+
+
+def _percent(value: float | None) -> str:
+    return "·" if value is None else f"{100.0 * value:.1f}"
