@@ -1,4 +1,4 @@
-"""The options of every command that reads predictions of other systems."""
+"""Options that map the columns of other systems' tables to ours."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def column_names(words: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: a word is no pair.
     """
-    return dict(paired(word, "--column") for word in words)
+    return dict(column_pair(word, "--column") for word in words)
 
 
-def paired(word: str, option: str) -> tuple[str, str]:
-    """One of our names and the table's own, from a word of an option.
+def column_pair(word: str, option: str) -> tuple[str, str]:
+    """One OURS=THEIRS in two.
 
     Raises:
-        ConfigError: the word is no pair.
+        ConfigError: it is no pair.
     """
     ours, equals, theirs = word.partition("=")
     if not equals or not ours or not theirs:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geoloc.cli.column_arguments import paired
+from geoloc.cli.column_arguments import column_pair
 from geoloc.cli.command import Commands
 from geoloc.errors import ConfigError
 
@@ -157,7 +157,9 @@ def _frames(args: argparse.Namespace, paths: Mapping[str, Path]) -> dict[str, tu
 
     columns = _columns(args.column, list(paths))
     if args.truth:
-        truth = read_truth(args.truth, dict(paired(w, "--truth-column") for w in args.truth_column))
+        truth = read_truth(
+            args.truth, dict(column_pair(w, "--truth-column") for w in args.truth_column)
+        )
         return {
             name: with_truth(
                 read_predictions(path, columns[name], required=ANSWER_COLUMNS),
@@ -181,7 +183,7 @@ def _columns(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, 
     columns: dict[str, dict[str, str]] = {name: {} for name in names}
     for word in words:
         owner = next((name for name in names if word.startswith(f"{name}:")), None)
-        ours, theirs = paired(word if owner is None else word[len(owner) + 1 :], "--column")
+        ours, theirs = column_pair(word if owner is None else word[len(owner) + 1 :], "--column")
         for name in names if owner is None else [owner]:
             columns[name][ours] = theirs
     return columns

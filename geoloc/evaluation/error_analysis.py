@@ -128,7 +128,9 @@ def analyse_errors(
     labels = {each: stratum_labels(each, known) for each in asked}
     distance_km = protocol.distance_km(table.true_deg, table.pred_deg)
     block = spatial_blocks(table.true_deg, block_km=block_km)
-    scores = RowScores.under(protocol, distance_km, block, resamples=resamples, seed=seed)
+    scores = RowScores.under(
+        protocol, distance_km, table.true_deg, block_km=block_km, resamples=resamples, seed=seed
+    )
     draws = GroupDraws.of(block, resamples=resamples, seed=seed)
     served = _served(known, labels, table.pred_deg)
     return ErrorAnalysis(

@@ -76,7 +76,7 @@ class ErrorField:
     def structured(self) -> bool:
         """Whether near errors are more alike than far ones: the partial sill's interval is above 0.
 
-        Of fields of noise one in twenty passes.
+        Of twenty simulated fields of noise two passed (`benchmarks/error_range.py`).
         """
         return self.fit.has_structure and self.fit.interval("partial_sill")[0] > 0.0
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from geoloc.evaluation.block_variance import BlockVariance
 from geoloc.evaluation.metrics import accuracy_within, geoscore
 from geoloc.evaluation.protocols import EvaluationProtocol
-from geoloc.evaluation.resampling import RowMeasure, block_intervals
+from geoloc.evaluation.resampling import RowMeasure, block_intervals, spatial_blocks
 
 MIN_COUNT = 50
 MIN_BLOCKS = 5
@@ -109,6 +110,8 @@ class RowScores:
         distance_km: errors by the protocol's distance.
         measures: whose means over images are the metrics.
         block: the spatial block of each true place.
+        true_deg: the true places.
+        block_km: side of the blocks.
         resamples: draws of the bootstrap; 0 for no intervals.
         seed: of the draws.
     """
@@ -116,6 +119,8 @@ class RowScores:
     distance_km: Float64[np.ndarray, " row"]
     measures: Mapping[str, Float64[np.ndarray, " row"]]
     block: Int64[np.ndarray, " row"]
+    true_deg: Float64[np.ndarray, "row 2"]
+    block_km: float
     resamples: int
     seed: int
 
@@ -124,8 +129,9 @@ class RowScores:
         cls,
         protocol: EvaluationProtocol,
         distance_km: Float64[np.ndarray, " row"],
-        block: Int64[np.ndarray, " row"],
+        true_deg: Float64[np.ndarray, "row 2"],
         *,
+        block_km: float,
         resamples: int,
         seed: int,
     ) -> RowScores:
@@ -138,7 +144,13 @@ class RowScores:
         }
         measures |= {"mean_km": distance_km, "geoscore": geoscore(distance_km)}
         return cls(
-            distance_km=distance_km, measures=measures, block=block, resamples=resamples, seed=seed
+            distance_km=distance_km,
+            measures=measures,
+            block=spatial_blocks(true_deg, block_km=block_km),
+            true_deg=true_deg,
+            block_km=block_km,
+            resamples=resamples,
+            seed=seed,
         )
 
     def stratum(self, name: str, row: Int64[np.ndarray, " chosen"]) -> Stratum:
@@ -154,6 +166,7 @@ class RowScores:
                 {key: RowMeasure(value=v, counted=everyone) for key, v in chosen.items()},
                 distance_km,
                 block,
+                variance=BlockVariance(self.true_deg[row], block_km=self.block_km),
                 resamples=self.resamples,
                 seed=self.seed,
             )
