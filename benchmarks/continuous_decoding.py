@@ -1,14 +1,18 @@
 """What an answer between the places of a gallery gains over the gallery's best place.
 
 ``run``: the test splits of a finished run, against its two galleries and a coarser one, under every
-decoding; differences are paired, with 95 % intervals over spatial blocks. ``known``: the released
-GeoCLIP location encoder, asked with the embedding of a place that is known (with noise of a given
-cosine), so that nothing but the gallery and the decoding stands between query and truth.
+decoding; differences are paired, with 95 % intervals over spatial blocks. ``ripples``: how rough
+the cosine is around the best hits of the validation split, with the location encoder's finest
+branch and without. ``known``: the released GeoCLIP location encoder, asked with the embedding of a
+place that is known (with noise of a given cosine), so that nothing but the gallery and the decoding
+stands between query and truth.
 
 Run: python benchmarks/continuous_decoding.py run RUN [SPLIT[:IMAGES] ...]
      python benchmarks/continuous_decoding.py known [QUERIES]
+     python benchmarks/continuous_decoding.py ripples RUN
 """
 
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -23,8 +27,9 @@ from geoloc.experiment.galleries import EVEN_LAND, TRAINING_PLACES, gallery_name
 from geoloc.experiment.trained_run import open_trained_run
 from geoloc.geodesy import great_circle_km, jitter_m
 from geoloc.inference.continuous import DECODINGS, STARTS_AMONG, decode_places
-from geoloc.inference.place_field import PlaceField
+from geoloc.inference.place_field import PlaceField, around, hexagonal_lattice
 from geoloc.models.geoclip import gallery_places, load_location_encoder, released_folder
+from geoloc.models.location_encoder import scaled_equal_earth
 from geoloc.places import Areas
 from geoloc.retrieval import Embedded, ExactIndex, Gallery
 
@@ -112,6 +117,39 @@ def one_gallery(trained, embedded: Embedded, gallery: Gallery, title: str) -> No
               f" | {' | '.join(shown)} | {cost[label]:.1f} |", flush=True)  # fmt: skip
 
 
+def without_finest(model, latlon_deg: torch.Tensor) -> torch.Tensor:
+    encoder = model.location_encoder
+    plane = scaled_equal_earth(latlon_deg.float())
+    total = sum(encoder.branch(number)(plane) for number in range(len(encoder.sigmas) - 1))
+    return torch.nn.functional.normalize(total, dim=-1)
+
+
+@torch.no_grad()
+def ripples(folder: Path) -> None:
+    trained = open_trained_run(folder, device="cpu")
+    embedded, _ = embed_source(trained, trained.config.data.validation, workers=0)
+    gallery = galleries_of(trained)[TRAINING_PLACES]
+    best = ExactIndex(gallery.embedding).search(embedded.embedding, 1).index[:, 0]
+    whole = place_field(trained, gallery)
+    cut = dataclasses.replace(whole, encode=lambda each: without_finest(trained.model, each))
+    lattice = hexagonal_lattice(8)
+    apart = torch.cdist(lattice, lattice)
+    beside = (apart < 1.05 / 8) & (apart > 0)
+    inner = (lattice.norm(dim=-1) < 0.95).nonzero().flatten().tolist()
+    start = whole.latlon_deg[best]
+    offset_km = lattice * 2 * whole.spacing_km(best)[:, None, None]
+    print(
+        f"{'field':24s} {'local maxima a disc':>20s} {'25 km % of highest':>20s} {'median km':>10s}"
+    )
+    for name, field in (("whole encoder", whole), ("without finest branch", cut)):
+        score = field.scores(embedded.embedding, around(start, offset_km))
+        tops = sum((score[:, j] > score[:, beside[j]].amax(dim=1)).double().mean() for j in inner)
+        highest = offset_km[torch.arange(len(score)), score.argmax(dim=1)]
+        place = around(start, highest[:, None])[:, 0].numpy()
+        km = great_circle_km(embedded.latlon_deg, place)
+        print(f"{name:24s} {tops:20.1f} {100 * (km < 25).mean():20.1f} {np.median(km):10.1f}")
+
+
 def known_truth(queries: int) -> None:
     encoder = load_location_encoder(released_folder() / "weights" / "location_encoder_weights.pth")
 
@@ -158,6 +196,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if len(sys.argv) > 2 and sys.argv[1] == "run":
         of_run(Path(sys.argv[2]), sys.argv[3:])
+    elif len(sys.argv) > 2 and sys.argv[1] == "ripples":
+        ripples(Path(sys.argv[2]))
     elif len(sys.argv) > 1 and sys.argv[1] == "known":
         known_truth(int(sys.argv[2]) if len(sys.argv) > 2 else 200)
     else:
