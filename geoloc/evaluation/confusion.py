@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from geoloc.errors import DataError
 from geoloc.evaluation.administrative import AREAS_SOURCE
 from geoloc.places import Areas
 
@@ -98,8 +97,10 @@ class CountryConfusion:
 
 def country_confusion(
     true_deg: Float64[np.ndarray, "row 2"], pred_deg: Float64[np.ndarray, "row 2"], areas: Areas
-) -> CountryConfusion:
+) -> CountryConfusion | None:
     """Count which country is answered for images of which country.
+
+    None where no true place lies in a country.
 
     Args:
         true_deg: true places.
@@ -107,13 +108,12 @@ def country_confusion(
         areas: polygons of countries.
 
     Raises:
-        DataError: no true place lies in a country.
         CoordinateError: a place is not finite or out of range.
     """
     truth, guess = areas.locate(true_deg), areas.locate(pred_deg)
     placed = np.array([code is not None for code in truth.country_code], dtype=bool)
     if not placed.any():
-        raise DataError("no true place lies in a country: there is nothing to confuse")
+        return None
     names = {AT_SEA: "at sea"}
     for table in (truth, guess):
         names |= {c: n for c, n in zip(table.country_code, table.country, strict=True) if c}

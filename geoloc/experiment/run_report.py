@@ -67,7 +67,7 @@ def _split_section(run: RunDirectory, split: EvaluatedSplit) -> ReportSection:
     first, *others = pages_by_protocol(split)
     gallery = split.galleries[0]
     frame = split.predictions(gallery)
-    confusion = _confusion(split, frame, title=f"{split.name}: answers from {gallery}")
+    mistakes = _confusion(split, frame, title=f"{split.name}: answers from {gallery}")
     analysis = _analysis(run, split, frame)
     return ReportSection(
         title=f"{split.name}: {len(frame):,} images",
@@ -76,7 +76,7 @@ def _split_section(run: RunDirectory, split: EvaluatedSplit) -> ReportSection:
         folded=[
             *others,
             (f"Strata, fairness and how errors go together ({gallery})", analysis),
-            (f"Commonest mistakes between countries ({gallery})", _mistakes(confusion)),
+            (f"Commonest mistakes between countries ({gallery})", mistakes),
         ],
     )
 
@@ -97,15 +97,21 @@ def _figures(split: EvaluatedSplit) -> list[ReportFigure]:
     ]
 
 
-def _confusion(split: EvaluatedSplit, frame: pd.DataFrame, *, title: str) -> CountryConfusion:
+def _confusion(split: EvaluatedSplit, frame: pd.DataFrame, *, title: str) -> str:
+    """Countries taken for one another, written and drawn; the commonest mistakes as Markdown."""
     true, predicted = (
         frame[[f"{which}_lat_deg", f"{which}_lon_deg"]].to_numpy(np.float64)
         for which in ("true", "pred")
     )
+    picture, numbers = split.folder / "confusion.png", split.folder / "confusion.json"
     confusion = country_confusion(true, predicted, Areas.load())
-    draw_confusion(confusion, split.folder / "confusion.png", title=title)
-    write_text(split.folder / "confusion.json", strict_json(confusion.to_json(), "confusion"))
-    return confusion
+    if confusion is None:
+        picture.unlink(missing_ok=True)
+        numbers.unlink(missing_ok=True)
+        return "No true place lies in a country."
+    draw_confusion(confusion, picture, title=title)
+    write_text(numbers, strict_json(confusion.to_json(), "confusion"))
+    return _mistakes(confusion)
 
 
 def _analysis(run: RunDirectory, split: EvaluatedSplit, frame: pd.DataFrame) -> str:

@@ -82,10 +82,14 @@ def test_files_are_laid_out_by_split_and_gallery(make_run):
     assert found == {
         "easy/training-places/predictions.parquet",
         "easy/even-land/predictions.parquet",
+        "easy/errors.json",
+        "easy/errors.md",
+        "easy/strata.png",
         "easy/report.json",
         "easy/report.md",
         "easy/map.png",
         "easy/curve.png",
+        "report.html",
     }
     assert len(read_predictions(run.evaluation / "easy/even-land/predictions.parquet")) == 6
 
