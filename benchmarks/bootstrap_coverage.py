@@ -1,13 +1,14 @@
 """How often 95 % intervals hold the truth, over simulated worlds of known spatial correlation.
 
 Each world is a Gaussian field of errors with an exponential covariance (its scale is the
-correlation length), some of it without any correlation (the nugget, what no neighbour shares), at
-places either as uneven as photographs are (drawn from GeoCLIP's gallery) or even over land. Two
-systems share part of what is hard. The field becomes a distance (log-normal), the distance a
-predicted place, and the table of predictions goes through `score_table` and `compare_tables` as a
-user's would (but the correlation length, which costs the most, is estimated in the first 40 worlds
-alone; `warned` is the share of these that a user would be warned in). The truth is the expectation over all worlds, known exactly. Beside it, what drawing
-rows rather than blocks would have said.
+correlation length c; the effective range is three times as long), some of it without any
+correlation (the nugget, what no neighbour shares), at places either as uneven as photographs are
+(drawn from GeoCLIP's gallery) or even over land. Two systems share part of what is hard. The field
+becomes a distance (log-normal), the distance a predicted place, and the table of predictions goes
+through `score_table` and `compare_tables` as a user's would; but the correlation length, which
+costs the most, is estimated in the first 40 worlds alone (`warned`: the share of these in which a
+user would be warned). The truth is the expectation over all worlds, known exactly. Beside it, what
+drawing rows rather than blocks would have said.
 
 Run: python benchmarks/bootstrap_coverage.py [--worlds N] [--places N] [--ratio R ...]
      [--kind uneven even] [--nugget N ...] [--block-km B]     (needs the package geoclip)

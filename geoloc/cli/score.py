@@ -9,7 +9,7 @@ from typing import Any
 
 from geoloc.cli.column_arguments import column_pair
 from geoloc.cli.command import Commands
-from geoloc.errors import ConfigError
+from geoloc.errors import ConfigError, DataError
 
 
 def add_parser(commands: Commands) -> None:
@@ -152,7 +152,7 @@ def _named(words: Sequence[str]) -> dict[str, Path]:
 
 def _frames(args: argparse.Namespace, paths: Mapping[str, Path]) -> dict[str, tuple[Any, Any]]:
     """Each file's rows with their truth, and what did not match."""
-    from geoloc.evaluation import ANSWER_COLUMNS, read_predictions, read_truth, with_truth
+    from geoloc.evaluation import ANSWER_COLUMNS, read_predictions, read_truth
     from geoloc.evaluation.predictions import PLACE_COLUMNS, REQUIRED_COLUMNS
 
     columns = _columns(args.column, list(paths))
@@ -161,7 +161,8 @@ def _frames(args: argparse.Namespace, paths: Mapping[str, Path]) -> dict[str, tu
             args.truth, dict(column_pair(w, "--truth-column") for w in args.truth_column)
         )
         return {
-            name: with_truth(
+            name: _joined(
+                name,
                 read_predictions(path, columns[name], required=ANSWER_COLUMNS),
                 truth,
                 missing_as_worst=args.missing_as_worst,
@@ -176,6 +177,15 @@ def _frames(args: argparse.Namespace, paths: Mapping[str, Path]) -> dict[str, tu
             frame = frame.assign(key=[f"row {row}" for row in range(len(frame))])
         frames[name] = (frame, None)
     return frames
+
+
+def _joined(name: str, frame: Any, truth: Any, *, missing_as_worst: bool) -> tuple[Any, Any]:
+    from geoloc.evaluation import with_truth
+
+    try:
+        return with_truth(frame, truth, missing_as_worst=missing_as_worst)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
 
 
 def _columns(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, str]]:

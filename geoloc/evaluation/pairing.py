@@ -109,10 +109,9 @@ def compare_tables(
 ) -> list[PairedComparison]:
     """Every system against every later one, in all metrics of a protocol.
 
-    Differences are of the same images, so that what is hard for both takes no part in them.
-    Intervals and p-values come from blocks of the Earth's surface; McNemar's, exact, takes images
-    for independent, which images of one neighbourhood are not: it stands there because papers give
-    it. p-values of all metrics and pairs are corrected together.
+    What is hard for both takes no part in a difference. Intervals and p-values come from blocks of
+    the Earth's surface; McNemar's, exact, takes images for independent, which those of one
+    neighbourhood are not. p-values of all metrics and pairs are corrected together.
 
     Args:
         tables: as `same_images` gives them.
@@ -130,9 +129,8 @@ def compare_tables(
     """
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
     reference = next(iter(tables.values()))
-    generator = np.random.default_rng(seed)
     block = spatial_blocks(reference.true_deg, block_km=block_km)
-    draws = BlockDraws(block, resamples=resamples, generator=generator)
+    draws = BlockDraws(block, resamples=resamples, generator=np.random.default_rng(seed))
     if draws.blocks < 2:
         raise DataError(f"all images lie in one block of {block_km:g} km: make --block-km smaller")
     variance = BlockVariance(reference.true_deg, block_km=block_km)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from geoloc.evaluation.error_correlation import told_blocks
 from geoloc.evaluation.markdown_table import markdown_table, percent, plain_number
 from geoloc.evaluation.pairing import PairedComparison, PairedDifference
 from geoloc.evaluation.scoring import Scores
@@ -137,13 +138,8 @@ _TITLES = {
 
 
 def _comparison(told: PairedComparison) -> str:
-    how = told.how
-    head = [
-        f"protocol {told.protocol}: {told.second} minus {told.first}, {told.count:,} images in "
-        f"{how['blocks']:,} blocks of about {how['block_km']:g} km"
-    ]
-    if how["warning"]:
-        head.append(f"WARNING: {how['warning']}")
+    head = [f"protocol {told.protocol}: {told.second} minus {told.first}, {told.count:,} images"]
+    head.append(told_blocks(told.how).replace("errors resemble", "differences resemble"))
     lines = [("", told.first, told.second, "Δ [95 % interval]", "McNemar p", "p", "Holm")]
     lines += [_line(each) for each in told.differences]
     return "\n".join(head) + "\n\n" + markdown_table(lines)

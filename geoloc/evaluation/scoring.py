@@ -12,7 +12,11 @@ from jaxtyping import Float64, Int64
 
 from geoloc.evaluation.administrative import area_accuracy
 from geoloc.evaluation.block_variance import BlockVariance
-from geoloc.evaluation.error_correlation import block_warning, correlation_length_km
+from geoloc.evaluation.error_correlation import (
+    block_warning,
+    correlation_length_km,
+    told_blocks,
+)
 from geoloc.evaluation.metrics import geoscore, mean_of, median_of, nearest_place_index
 from geoloc.evaluation.predictions import PredictionTable, prediction_table
 from geoloc.evaluation.protocols import EvaluationProtocol, protocol_named
@@ -77,10 +81,7 @@ class Scores:
         told = self.intervals
         if not told.get("values"):
             return ""
-        line = f"95 % intervals from {told['blocks']:,} spatial blocks of {told['block_km']:g} km"
-        if told["correlation_length_km"] is not None:
-            line += f"; errors resemble one another over {told['correlation_length_km']:,.0f} km"
-        return line + (f"\nWARNING: {told['warning']}" if told["warning"] else "")
+        return told_blocks(told)
 
 
 def score_predictions(

@@ -69,7 +69,7 @@ def test_score_command_repeats_the_report_without_a_model(rehearsal, capsys):
     capsys.readouterr()
     file = run / "evaluation/osv5m/training-places/predictions.parquet"
     assert main(["score", str(file), "--protocol", "osv5m-official", "--format", "json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
+    (answer,) = json.loads(capsys.readouterr().out)["files"][0]["scores"]
     (report,) = json.loads((run / "evaluation/osv5m/report.json").read_text())
     metrics = next(r for r in report["rows"] if r["name"] == "training-places")["scores"]["metrics"]
     assert answer["protocol"] == "osv5m-official"
@@ -85,8 +85,8 @@ def test_scores_survive_csv_and_foreign_column_names(rehearsal, tmp_path, capsys
     flat.rename(columns={"pred_lat_deg": "lat"}).to_csv(tmp_path / "theirs.csv", index=False)
     words = ["--protocol", "osv5m-official", "--format", "json", "--column", "pred_lat_deg=lat"]
     assert main(["score", str(tmp_path / "theirs.csv"), *words]) == 0
-    answer = json.loads(capsys.readouterr().out)
+    (answer,) = json.loads(capsys.readouterr().out)["files"][0]["scores"]
     main(["score", str(run / "evaluation/osv5m/training-places/predictions.parquet"), *words[:4]])
-    again = json.loads(capsys.readouterr().out)
+    (again,) = json.loads(capsys.readouterr().out)["files"][0]["scores"]
     for key, value in again["metrics"].items():
         assert np.isclose(answer["metrics"][key], value), key
