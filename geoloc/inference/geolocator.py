@@ -88,7 +88,7 @@ class Geolocator:
         device: torch.device | str = "cpu",
         index: IndexKind = "exact",
         backbone_weights: str | Path | None = None,
-        decoding: Decoding | str = "argmax",
+        decoding: Decoding | str | None = None,
     ) -> Geolocator:
         """The geolocator of a finished run.
 
@@ -100,7 +100,9 @@ class Geolocator:
             index: how the gallery is searched: ``exact`` on the device, or ``faiss`` on the CPU.
             backbone_weights: the file of a frozen backbone's weights, where it is not where it
                 was during training.
-            decoding: ``argmax`` answers with a place of the gallery; see `Decoding` for others.
+            decoding: ``argmax`` answers with a place of the gallery, the others between its places
+                (see `Decoding`); by default ``posterior``, but ``argmax`` where a gallery is
+                named, which may be meant as all that an answer can be.
 
         Raises:
             CheckpointError: the folder is no run, has not finished, or its model is damaged; or
@@ -116,6 +118,7 @@ class Geolocator:
         kept = Gallery.load(places)
         # The geolocator's own exact search shares the memory of its embeddings.
         other = None if index == "exact" else build_index(index, kept.embedding)
+        decoding = decoding or ("posterior" if gallery is None else "argmax")
         return cls(model, kept, index=other, device=device, decoding=decoding)
 
     @classmethod

@@ -261,3 +261,10 @@ def test_offsets_are_km_around_their_centres():
     center = torch.tensor([[60.0, 20.0]], dtype=torch.float64)
     place = around(center, torch.tensor([[[30.0, 40.0]]], dtype=torch.float64))
     assert float(great_circle_km(center, place[0])) == pytest.approx(50.0)
+
+
+def test_a_run_answers_by_posterior_unless_a_gallery_is_named(run):
+    assert Geolocator.load(run).decoding == "posterior"
+    assert Geolocator.load(run, gallery="seven").decoding == "argmax"
+    assert Geolocator.load(run, gallery="seven", decoding="refined").decoding == "refined"
+    assert Geolocator.load(run, decoding="argmax").decoding == "argmax"
