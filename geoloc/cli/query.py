@@ -65,8 +65,8 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--decoding",
         choices=DECODINGS,
-        default="argmax",
-        help="answer with the gallery's best place (argmax), or with a place near it",
+        help="answer with the gallery's best place (argmax), or with a place near it (default: "
+        "posterior, but argmax where a --gallery is named or the run is calibrated)",
     )
     add_index_argument(parser)
     add_model_arguments(parser, device="cpu")

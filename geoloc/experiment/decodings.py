@@ -38,8 +38,8 @@ def continuous_decodings(names: Sequence[str]) -> tuple[Decoding, ...]:
     Raises:
         ConfigError: there is no decoding of that name.
     """
-    known: dict[Decoding, None] = dict.fromkeys(check_decoding(name) for name in names)
-    return tuple(name for name in known if name != "argmax")
+    known: list[Decoding] = [check_decoding(name) for name in names]
+    return tuple(name for name in dict.fromkeys(known) if name != "argmax")
 
 
 def decoded_label(gallery: str, decoding: Decoding) -> str:

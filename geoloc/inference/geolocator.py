@@ -109,7 +109,7 @@ class Geolocator:
         index: IndexKind = "exact",
         backbone_weights: str | Path | None = None,
         mode: RetrievalMode | None = None,
-        decoding: Decoding | str = "argmax",
+        decoding: Decoding | str | None = None,
     ) -> Geolocator:
         """The geolocator of a finished run, calibrated where the run is (`geoloc calibrate`).
 
@@ -122,7 +122,10 @@ class Geolocator:
             backbone_weights: the file of a frozen backbone's weights, where it is not where it
                 was during training.
             mode: what answers beside or instead of the gallery's places, and how.
-            decoding: ``argmax`` answers with a place of the gallery; see `Decoding` for others.
+            decoding: ``argmax`` answers with a place of the gallery, the others between its places
+                (see `Decoding`); by default ``posterior``, but ``argmax`` where a gallery is
+                named, which may be meant as all that an answer can be, with a `mode`, and where
+                the run is calibrated, since a radius is of the gallery's own answer.
 
         Raises:
             CheckpointError: the folder is no run, has not finished, or its model is damaged; or
@@ -140,10 +143,12 @@ class Geolocator:
             kept, searched = mode.open(
                 model, kept, index=index, device=device, cache=folder / CORRECTIONS
             )
-            return cls(model, kept, index=searched, device=device, decoding=decoding)
+            return cls(model, kept, index=searched, device=device, decoding=decoding or "argmax")
         # The geolocator's own exact search shares the memory of its embeddings.
         other = None if index == "exact" else build_index(index, kept.embedding)
         known = kept_calibration(folder / "calibration" / places.resolve().name, kept)
+        free = gallery is None and known is None
+        decoding = decoding or ("posterior" if free else "argmax")
         return cls(model, kept, index=other, device=device, calibration=known, decoding=decoding)
 
     @classmethod

@@ -36,8 +36,10 @@ def krige_scores(
 
     The scores of the gallery's places around the hit are taken for noisy measurements of a smooth
     field (`at_data` is ``filtered``), kriged to a lattice as wide as two spacings of the gallery,
-    and the lattice's highest place is the answer. The encoder is not asked. One variogram serves
-    all queries: that of their scores around their hits, pooled (`score_variogram`).
+    and the lattice's highest place is the answer. Places further than one spacing from all of the
+    gallery do not count: there kriging extrapolates, off coasts far out. The encoder is not asked.
+    One variogram serves all queries: that of their scores around their hits, pooled
+    (`score_variogram`).
 
     Args:
         field: the gallery.
@@ -56,11 +58,14 @@ def krige_scores(
     fit = score_variogram(place, score)
     if not fit.sill:
         return start
-    width_km = 2.0 * field.spacing_km(best)[:, None, None]
-    target = around(start, hexagonal_lattice(rings) * width_km)
+    spacing_km = field.spacing_km(best)[:, None, None]
+    target = around(start, hexagonal_lattice(rings) * 2.0 * spacing_km)
     found: list[Tensor] = [start.new_empty((0, 2))]
     for some in torch.arange(len(start)).split(64):
         kriged, _ = krige_each(place[some], score[some], target[some], fit, at_data="filtered")
+        away_km = great_circle_km(target[some][:, :, None], place[some][:, None])
+        supported = away_km.amin(dim=2) <= spacing_km[some][:, 0]
+        kriged = kriged.masked_fill(~supported, -torch.inf)
         found.append(target[some][torch.arange(len(some)), kriged.argmax(dim=1)])
     return torch.cat(found)
 

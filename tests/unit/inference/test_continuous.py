@@ -156,6 +156,16 @@ def test_gradients_reach_the_top_that_lattices_only_come_near():
     assert float(errors_km(fine, truth).median()) < 0.2 * float(errors_km(coarse, truth).median())
 
 
+def test_kriging_does_not_extrapolate_off_a_coast():
+    places = grid_places()
+    land = places[places[:, 1] < 3.0]
+    field, truth = field_of(places=land), torch.tensor([[47.0, 6.5]], dtype=torch.float64)
+    query = smooth(truth).float()
+    found = decode_places("kriging", field, query, hits_of(field, query))
+    spacing = float(field.spacing_km(hits_of(field, query)[:, 0]))
+    assert float(great_circle_km(land, found.latlon_deg).min()) <= spacing * (1 + 1e-9)
+
+
 def test_starts_are_hits_that_lie_apart_best_first():
     columns = len(np.arange(-8, 16, 1.2 * 1.45))
     middle, other = 7 * columns + 5, 7 * columns + 10
@@ -261,3 +271,10 @@ def test_offsets_are_km_around_their_centres():
     center = torch.tensor([[60.0, 20.0]], dtype=torch.float64)
     place = around(center, torch.tensor([[[30.0, 40.0]]], dtype=torch.float64))
     assert float(great_circle_km(center, place[0])) == pytest.approx(50.0)
+
+
+def test_a_run_answers_by_posterior_unless_a_gallery_is_named(run):
+    assert Geolocator.load(run).decoding == "posterior"
+    assert Geolocator.load(run, gallery="seven").decoding == "argmax"
+    assert Geolocator.load(run, gallery="seven", decoding="refined").decoding == "refined"
+    assert Geolocator.load(run, decoding="argmax").decoding == "argmax"

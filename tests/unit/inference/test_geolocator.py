@@ -185,7 +185,7 @@ def test_the_model_is_put_into_evaluation_mode(model: DualEncoder, gallery_of: G
 def test_load_answers_as_the_model_in_memory(
     run: Path, geolocator: Geolocator, photo: Photo
 ) -> None:
-    loaded = Geolocator.load(run)
+    loaded = Geolocator.load(run, decoding="argmax")
     assert loaded.locate(photo(), top_k=3) == geolocator.locate(photo(), top_k=3)
     assert Geolocator.load(str(run), gallery="seven").gallery.name == "seven"
 
@@ -228,7 +228,9 @@ def test_load_searches_by_the_index_asked_for(
         return search(self, query, k)
 
     monkeypatch.setattr(FaissFlatIndex, "search", noted)
-    exact, faiss = (Geolocator.load(run, index=kind) for kind in ("exact", "faiss"))
+    exact, faiss = (
+        Geolocator.load(run, index=kind, decoding="argmax") for kind in ("exact", "faiss")
+    )
     ours = exact.locate(photo(), top_k=3)
     assert searched == []
     theirs = faiss.locate(photo(), top_k=3)
