@@ -45,7 +45,6 @@ from geoloc.places import Areas
 from geoloc.retrieval import (
     Embedded,
     Gallery,
-    IndexKind,
     NearestIndex,
     build_index,
     is_gallery_name,
@@ -65,7 +64,7 @@ class EvaluationRequest:
         out: folder of the results.
         workers: decoding processes.
         device: ``auto``, ``cpu`` or ``cuda``: where the model computes and galleries are searched.
-        index: how galleries are searched (see `build_index`).
+        index: how galleries are searched (see `parse_index`).
         backbone_weights: the file of a frozen backbone's weights, where it is not where it was
             during training.
         unfinished: evaluate the best model so far of a run that has not finished; the report
@@ -79,7 +78,7 @@ class EvaluationRequest:
     out: Path | None = None
     workers: int | None = None
     device: str = "auto"
-    index: IndexKind = "exact"
+    index: str = "exact"
     backbone_weights: Path | None = None
     unfinished: bool = False
 
@@ -150,7 +149,7 @@ class _Evaluation:
 
     trained: TrainedRun
     searched: Mapping[str, tuple[Gallery, NearestIndex]]
-    index: IndexKind
+    index: str
     protocols: tuple[str, ...]
 
     def provenance(self) -> dict[str, Any]:
@@ -176,7 +175,7 @@ def _distinct_galleries(names: Sequence[str]) -> dict[str, str]:
 
 
 def _searched(
-    names: Mapping[str, str], trained: TrainedRun, index: IndexKind
+    names: Mapping[str, str], trained: TrainedRun, index: str
 ) -> dict[str, tuple[Gallery, NearestIndex]]:
     """Each gallery with an index over it on the model's device."""
     searched: dict[str, tuple[Gallery, NearestIndex]] = {}

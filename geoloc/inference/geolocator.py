@@ -21,7 +21,7 @@ from geoloc.inference.released import geoclip_gallery, geoclip_model
 from geoloc.inference.runs import gallery_folder, read_run
 from geoloc.models import DualEncoder
 from geoloc.models.model_files import load_model
-from geoloc.retrieval import ExactIndex, Gallery, IndexKind, NearestIndex, build_index
+from geoloc.retrieval import ExactIndex, Gallery, NearestIndex, build_index
 
 
 class Geolocator:
@@ -69,7 +69,7 @@ class Geolocator:
         *,
         gallery: str | Path | None = None,
         device: torch.device | str = "cpu",
-        index: IndexKind = "exact",
+        index: str = "exact",
         backbone_weights: str | Path | None = None,
     ) -> Geolocator:
         """The geolocator of a finished run.
@@ -79,14 +79,14 @@ class Geolocator:
             gallery: name of one of its galleries, or the folder of another; by default the one
                 that run.json calls ``default_gallery``, or the only one there is.
             device: where to compute: ``auto``, ``cpu``, ``cuda``.
-            index: how the gallery is searched: ``exact`` on the device, or ``faiss`` on the CPU.
+            index: how the gallery is searched, as `parse_index` reads it.
             backbone_weights: the file of a frozen backbone's weights, where it is not where it
                 was during training.
 
         Raises:
             CheckpointError: the folder is no run, has not finished, or its model is damaged; or
                 the backbone's weights cannot be had or are others than in training.
-            ConfigError: this machine has no such device, or faiss is not installed.
+            ConfigError: this machine has no such device or index, or faiss is not installed.
             DataError: there is no such gallery, or none at all.
             MismatchError: the gallery was encoded by another model.
         """

@@ -1,19 +1,21 @@
 """Retrieval: galleries of places with their embeddings, and the search among them."""
 
 from geoloc.retrieval.embed import Embedded, embed_stream
-from geoloc.retrieval.faiss_index import FaissFlatIndex
+from geoloc.retrieval.faiss_index import FaissIndex
 from geoloc.retrieval.gallery import Gallery, is_gallery_name, places_fingerprint
 from geoloc.retrieval.index import ExactIndex, NearestIndex, Ranking
-from geoloc.retrieval.index_kinds import IndexKind, build_index
+from geoloc.retrieval.index_kinds import build_index
+from geoloc.retrieval.index_spec import INDEX_KINDS, IndexSpec, parse_index
 from geoloc.retrieval.places_sources import distinct_places, places_from_csv
 from geoloc.retrieval.ranks import own_place_ranks
 
 __all__ = [
+    "INDEX_KINDS",
     "Embedded",
     "ExactIndex",
-    "FaissFlatIndex",
+    "FaissIndex",
     "Gallery",
-    "IndexKind",
+    "IndexSpec",
     "NearestIndex",
     "Ranking",
     "build_index",
@@ -21,6 +23,7 @@ __all__ = [
     "embed_stream",
     "is_gallery_name",
     "own_place_ranks",
+    "parse_index",
     "places_fingerprint",
     "places_from_csv",
 ]

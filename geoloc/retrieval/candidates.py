@@ -10,6 +10,8 @@ from torch import Tensor
 
 from geoloc.retrieval.vectors import check_unit
 
+_PRODUCTS_AT_A_TIME = 1 << 20
+
 
 @runtime_checkable
 class Candidates(Protocol):
@@ -81,3 +83,27 @@ class HeldCandidates:
     def pick(self, index: Int64[Tensor, " row"]) -> Float32[Tensor, "row embedding"]:
         """A copy of these rows."""
         return self._vector.index_select(0, index)
+
+
+def score_pairs(
+    candidate: Candidates,
+    query: Float32[Tensor, "query embedding"],
+    row: Int64[Tensor, " pair"],
+    column: Int64[Tensor, " pair"],
+) -> Float32[Tensor, " pair"]:
+    """Inner products pair by pair, summed in float64: equal vectors score equally anywhere.
+
+    Args:
+        candidate: unit vectors.
+        query: unit vectors.
+        row: the query of each pair.
+        column: its candidate.
+    """
+    # Apple's GPU has no float64; there float32 must do.
+    wide = torch.float32 if query.device.type == "mps" else torch.float64
+    pairs = max(1, _PRODUCTS_AT_A_TIME // max(1, query.shape[1]))
+    parts = [
+        (query[rows].to(wide) * candidate.pick(columns).to(wide)).sum(dim=1).float()
+        for rows, columns in zip(row.split(pairs), column.split(pairs), strict=True)
+    ]
+    return torch.cat(parts)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from geoloc.retrieval.candidates import Candidates, HeldCandidates
+from geoloc.retrieval.candidates import Candidates, HeldCandidates, score_pairs
 from geoloc.retrieval.first_pass import (
     EQUAL_AFTER_ROUNDING,
     CodedPass,
@@ -24,7 +24,6 @@ from geoloc.retrieval.vectors import check_unit
 
 _QUERIES_AT_A_TIME = 1024
 _BEST_AT_A_TIME = 1 << 20
-_PRODUCTS_AT_A_TIME = 1 << 20
 # Coding all candidates costs as much as some hundred queries save.
 _QUERIES_WORTH_CODING = 256
 
@@ -115,7 +114,7 @@ class ExactIndex:
         held = isinstance(embedding, Tensor)
         self._candidate = HeldCandidates(embedding, device=device) if held else embedding
         self._float_pass = FloatPass(self._candidate)
-        self._precision = first_pass or fastest_precision(self._candidate.device)
+        self._precision: Precision = first_pass or fastest_precision(self._candidate.device)
         self._first_pass: FirstPass | None = None
         self._queries_until_coded = _QUERIES_WORTH_CODING if first_pass is None else 0
         on_cpu = self._candidate.device.type == "cpu"
@@ -181,7 +180,7 @@ class ExactIndex:
         place = torch.arange(len(row), device=row.device) - (length.cumsum(0) - length)[row]
         score = query.new_full((len(query), width), -torch.inf)
         index = torch.full_like(score, len(self), dtype=torch.int64)
-        score[row, place] = self._score_pairs(query, row, column)
+        score[row, place] = score_pairs(self._candidate, query, row, column)
         index[row, place] = column
         return best_first(score, index, k)
 
@@ -214,16 +213,5 @@ class ExactIndex:
         window = self._float_pass.prepare(query).window
         reach = product.topk(k, dim=1).values[:, -1:] - window
         column = (product >= reach)[0].nonzero().flatten()
-        score = self._score_pairs(query, torch.zeros_like(column), column)
+        score = score_pairs(self._candidate, query, torch.zeros_like(column), column)
         return best_first(score.unsqueeze(0), column.unsqueeze(0), k)
-
-    def _score_pairs(self, query: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Inner products pair by pair: equal vectors score equally wherever they stand."""
-        # Apple's GPU has no float64; there float32 must do.
-        wide = torch.float32 if query.device.type == "mps" else torch.float64
-        pairs = max(1, _PRODUCTS_AT_A_TIME // query.shape[1])
-        parts = [
-            (query[rows].to(wide) * self._candidate.pick(columns).to(wide)).sum(dim=1).float()
-            for rows, columns in zip(row.split(pairs), column.split(pairs), strict=True)
-        ]
-        return torch.cat(parts)
