@@ -21,7 +21,7 @@ from geoloc.inference.released import geoclip_gallery, geoclip_model
 from geoloc.inference.runs import gallery_folder, read_run
 from geoloc.models import DualEncoder
 from geoloc.models.model_files import load_model
-from geoloc.retrieval import ExactIndex, Gallery, NearestIndex, build_index
+from geoloc.retrieval import ExactIndex, Gallery, NearestIndex, load_or_build_index
 
 
 class Geolocator:
@@ -79,7 +79,8 @@ class Geolocator:
             gallery: name of one of its galleries, or the folder of another; by default the one
                 that run.json calls ``default_gallery``, or the only one there is.
             device: where to compute: ``auto``, ``cpu``, ``cuda``.
-            index: how the gallery is searched, as `parse_index` reads it.
+            index: how the gallery is searched, as `parse_index` reads it; what takes time to build
+                is kept in the gallery's folder.
             backbone_weights: the file of a frozen backbone's weights, where it is not where it
                 was during training.
 
@@ -96,7 +97,7 @@ class Geolocator:
         model = load_model(folder / "model", device=str(device), backbone_weights=backbone_weights)
         kept = Gallery.load(places)
         # The geolocator's own exact search shares the memory of its embeddings.
-        other = None if index == "exact" else build_index(index, kept.embedding)
+        other = None if index == "exact" else load_or_build_index(places, index, kept.embedding)
         return cls(model, kept, index=other, device=device)
 
     @classmethod

@@ -153,7 +153,9 @@ class FaissIndex:
             DataError: the file is no index of these vectors.
         """
         faiss = _faiss()
-        flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if mapped else 0
+        # Lists of an inverted file are mapped by one flag, plain codes and graphs by another.
+        kind = faiss.IO_FLAG_MMAP if "nlist" in spec.value else faiss.IO_FLAG_MMAP_IFC
+        flags = kind | faiss.IO_FLAG_READ_ONLY if mapped else 0
         try:
             index = faiss.read_index(str(path), flags)
         except RuntimeError as error:

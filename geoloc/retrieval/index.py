@@ -95,7 +95,8 @@ class ExactIndex:
         device: where to search; by default where `embedding` is.
         first_pass: precision of its products; by default float32 for the first few hundred
             queries, then what is fastest on the device (`fastest_precision`): codes in int8 add a
-            quarter to the memory of the vectors, those in float16 one half.
+            quarter to the memory of the vectors, those in float16 one half. Vectors in a file
+            stay there and are multiplied in float32, unless codes are asked for.
         tiling: how the pass is cut; by default as suits the device.
 
     Raises:
@@ -114,7 +115,9 @@ class ExactIndex:
         held = isinstance(embedding, Tensor)
         self._candidate = HeldCandidates(embedding, device=device) if held else embedding
         self._float_pass = FloatPass(self._candidate)
-        self._precision: Precision = first_pass or fastest_precision(self._candidate.device)
+        # Codes of vectors that are left in a file would be what is not to be held.
+        default = fastest_precision(self._candidate.device) if held else "float32"
+        self._precision: Precision = first_pass or default
         self._first_pass: FirstPass | None = None
         self._queries_until_coded = _QUERIES_WORTH_CODING if first_pass is None else 0
         on_cpu = self._candidate.device.type == "cpu"
