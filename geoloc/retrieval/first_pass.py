@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float32, Shaped
 from torch import Tensor
 
+from geoloc.errors import ConfigError
 from geoloc.retrieval.candidates import Candidates
 
 Precision: TypeAlias = Literal["float32", "float16", "int8"]
@@ -109,10 +110,16 @@ class CodedPass:
 
     Args:
         candidate: unit vectors.
-        precision: ``int8``, one step for all candidates and one for each query; or ``float16``.
+        precision: ``int8``, one step for all candidates and one for each query, on a CPU; or
+            ``float16``.
+
+    Raises:
+        ConfigError: int8 is asked for on another device than a CPU.
     """
 
     def __init__(self, candidate: Candidates, precision: Literal["float16", "int8"]) -> None:
+        if precision == "int8" and candidate.device.type != "cpu":
+            raise ConfigError("a first pass in int8 is for CPUs: on this device take float16")
         self._precision: Literal["float16", "int8"] = precision
         blocks = [
             (start, min(start + _ROWS_AT_A_TIME, len(candidate)))

@@ -19,11 +19,13 @@ from geoloc.retrieval.first_pass import (
     fastest_precision,
     rounding_error,
 )
-from geoloc.retrieval.hits import Hits, Tiling, find_hits
+from geoloc.retrieval.hits import Tiling, find_hits
 from geoloc.retrieval.vectors import check_unit
 
 _QUERIES_AT_A_TIME = 1024
 _BEST_AT_A_TIME = 1 << 20
+# Of candidates that float32 cannot tell apart, in one query: lists are padded to the longest.
+_LONGEST_LIST = 4096
 # Coding all candidates costs as much as some hundred queries save.
 _QUERIES_WORTH_CODING = 256
 
@@ -164,8 +166,13 @@ class ExactIndex:
 
     def _search_block(self, query: Tensor, k: int, first_pass: FirstPass) -> Ranking:
         hits = find_hits(first_pass, query, k, count=len(self), tiling=self._tiling)
-        best = self._settle(query, hits, k)
-        left = hits.overfull
+        row, column = self._within_float32(query, hits.row, hits.column, k)
+        length = torch.bincount(row, minlength=len(query))
+        long = length > max(_LONGEST_LIST, 4 * k)
+        listed = ~long[row]
+        best = self._settle(query, row[listed], column[listed], k)
+        long[hits.overfull] = True
+        left = long.nonzero().flatten()
         if len(left) and first_pass is not self._float_pass:
             again = self._search_block(query[left], k, self._float_pass)
             best.index[left], best.score[left] = again.index, again.score
@@ -175,9 +182,8 @@ class ExactIndex:
                 best.index[at], best.score[at] = wider.index[0], wider.score[0]
         return best
 
-    def _settle(self, query: Tensor, hits: Hits, k: int) -> Ranking:
-        """The k best of each query's hits."""
-        row, column = self._within_float32(query, hits.row, hits.column, k)
+    def _settle(self, query: Tensor, row: Tensor, column: Tensor, k: int) -> Ranking:
+        """The k best of each query's hits, which are sorted by query."""
         length = torch.bincount(row, minlength=len(query))
         width = max(k, int(length.max())) if len(query) else k
         place = torch.arange(len(row), device=row.device) - (length.cumsum(0) - length)[row]
@@ -190,7 +196,12 @@ class ExactIndex:
     def _within_float32(
         self, query: Tensor, row: Tensor, column: Tensor, k: int
     ) -> tuple[Tensor, Tensor]:
-        """The hits that float32 sums cannot tell from the k best."""
+        """The hits that float32 sums cannot tell from the k best.
+
+        A GPU scores all of them in float64 sooner than it waits for the host once a query.
+        """
+        if query.device.type != "cpu":
+            return row, column
         window = 2.0 * rounding_error(query.shape[1], query.device) + EQUAL_AFTER_ROUNDING
         length = torch.bincount(row, minlength=len(query)).tolist()
         kept: list[Tensor] = []

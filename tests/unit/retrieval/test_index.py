@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoloc.errors import DataError
+from geoloc.errors import ConfigError, DataError
 from geoloc.retrieval import ExactIndex, NearestIndex
 from geoloc.retrieval import candidates as candidates_module
 from geoloc.retrieval import index as index_module
@@ -69,6 +69,17 @@ def test_ties_across_tiles_and_beyond_every_list(rows, monkeypatch, first_pass):
     got = ExactIndex(candidate, first_pass=first_pass, tiling=tiling).search(query, 10)
     assert got.index[0].tolist() == list(range(100, 110))
     np.testing.assert_array_equal(got.index.numpy(), naive(query, candidate, 10)[0])
+
+
+@pytest.mark.parametrize("first_pass", PASSES)
+def test_lists_too_long_to_be_padded_are_settled_one_by_one(rows, monkeypatch, first_pass):
+    monkeypatch.setattr(index_module, "_LONGEST_LIST", 20)
+    candidate = torch.cat([rows(1, 16, 0).expand(300, 16), rows(300, 16, 2)])
+    query = torch.cat([candidate[:1], rows(9, 16, 3)])
+    got = ExactIndex(candidate, first_pass=first_pass).search(query, 4)
+    order, score = naive(query, candidate, 4)
+    np.testing.assert_array_equal(got.index.numpy(), order)
+    np.testing.assert_array_equal(got.score.numpy(), score)
 
 
 @pytest.mark.parametrize("first_pass", PASSES)
@@ -177,8 +188,21 @@ def test_half_precision_and_gradients_are_taken(rows):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.gpu
-def test_a_gpu_gives_the_answer_of_the_cpu(rows):
+@pytest.mark.parametrize("first_pass", ["float32", "float16"])
+def test_a_gpu_gives_the_answer_of_the_cpu(rows, first_pass):
     candidate, query = rows(5000, 64, 0), rows(100, 64, 1)
-    here, there = (ExactIndex(candidate, device=d).search(query, 8) for d in ("cpu", "cuda"))
-    assert there.index.device.type == "cpu"
-    assert torch.equal(here.index, there.index)
+    tiling = Tiling(tile=1024)
+    here = ExactIndex(candidate, device="cpu").search(query, 8)
+    there = ExactIndex(candidate, device="cuda", first_pass=first_pass, tiling=tiling)
+    got = there.search(query, 8)
+    assert got.index.device.type == "cpu"
+    assert torch.equal(here.index, got.index)
+    torch.testing.assert_close(here.score, got.score)
+
+
+def test_int8_is_refused_where_it_is_not_for():
+    candidate = HeldCandidates(torch.nn.functional.normalize(torch.ones(3, 4), dim=1))
+    elsewhere = type("Elsewhere", (HeldCandidates,), {"device": torch.device("cuda")})
+    candidate.__class__ = elsewhere
+    with pytest.raises(ConfigError, match="take float16"):
+        CodedPass(candidate, "int8")
