@@ -48,11 +48,11 @@ KINDS = {
     ),
     1_000_000: (
         "faiss-flat",
-        "faiss-ivf:nlist=2048",
-        "faiss-ivf:nlist=2048,bits=8",
-        "faiss-pq:nlist=2048",
+        "faiss-ivf:nlist=1024",
+        "faiss-ivf:nlist=1024,bits=8",
+        "faiss-pq:nlist=1024",
     ),
-    5_000_000: ("faiss-ivf:nlist=2048,bits=8", "faiss-pq:nlist=2048"),
+    5_000_000: ("faiss-ivf:nlist=1024,bits=8", "faiss-pq:nlist=1024"),
 }
 
 

@@ -109,17 +109,30 @@ class FaissIndex:
     def _search_block(self, query: Tensor, k: int) -> Ranking:
         size = min(len(self), max(k + _MARGIN, self._spare))
         _, found = self._index.search(_numpy(query), size)
-        index = torch.from_numpy(found)
+        index = self._best_of(query, torch.from_numpy(found), min(size, k + _MARGIN))
         missing = index < 0
-        row = torch.arange(len(query)).repeat_interleave(size)
+        row = torch.arange(len(query)).repeat_interleave(index.shape[1])
         score = score_pairs(self._candidate, query, row, index.clamp_min(0).flatten())
-        score = score.view(len(query), size).masked_fill(missing, -torch.inf)
+        score = score.view(index.shape).masked_fill(missing, -torch.inf)
         best = best_first(score, index, k)
         short = ((~missing).sum(dim=1) < k).nonzero().flatten()
         if len(short):
             exact = ExactIndex(self._candidate, first_pass="float32").search(query[short], k)
             best.index[short], best.score[short] = exact.index, exact.score
         return best
+
+    def _best_of(self, query: Tensor, index: Tensor, size: int) -> Tensor:
+        """The `size` best of each query's candidates by float32 scores; missing ones come last."""
+        if index.shape[1] <= size:
+            return index
+        at_once = max(1, _ROWS_AT_A_TIME // index.shape[1])
+        kept: list[Tensor] = []
+        for some, own in zip(query.split(at_once), index.split(at_once), strict=True):
+            vectors = self._candidate.pick(own.clamp_min(0).flatten())
+            score = torch.bmm(vectors.view(*own.shape, -1), some.unsqueeze(2)).squeeze(2)
+            best = score.masked_fill(own < 0, -torch.inf).topk(size, dim=1).indices
+            kept.append(own.gather(1, best))
+        return torch.cat([index[:0, :size], *kept])
 
     def write(self, path: Path) -> None:
         """Write faiss's own file, without the vectors' places or any check: see `index_files`."""

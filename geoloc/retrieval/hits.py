@@ -22,8 +22,8 @@ class Tiling:
         most: hits listed at a time, all queries together.
     """
 
-    tile: int = 4096
-    group: int = 16
+    tile: int = 2048
+    group: int = 32
     most: int = 1 << 22
 
 

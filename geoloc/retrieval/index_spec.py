@@ -19,7 +19,7 @@ class _Parameter:
     at_search: bool = False
 
 
-_RESCORE = _Parameter(default=64, most=4096, at_search=True)
+_RESCORE = _Parameter(default=0, least=0, most=65_536, at_search=True)
 _NPROBE = _Parameter(default=16, at_search=True)
 _NLIST = _Parameter(default=0, least=0)
 _KINDS: Mapping[str, Mapping[str, _Parameter]] = {
@@ -87,7 +87,8 @@ def parse_index(word: str) -> IndexSpec:
       and `ef_search`.
     - ``faiss-pq``: cells as ``faiss-ivf``, product quantiser of `bytes` bytes a vector.
 
-    All but the first two score the best `rescore` candidates again from the vectors themselves.
+    All but the first two take `rescore`: how many candidates are scored again from the vectors
+    themselves; never fewer than k and a few.
 
     Raises:
         ConfigError: no such kind or parameter, one given twice, or a number out of range.

@@ -8,8 +8,8 @@ from geoloc.retrieval import INDEX_KINDS, parse_index
 
 def test_parameters_left_out_have_their_defaults_and_the_word_comes_back_whole():
     spec = parse_index("faiss-ivf:nprobe=4")
-    assert dict(spec.value) == {"nlist": 0, "nprobe": 4, "bits": 32, "rescore": 64}
-    assert str(spec) == "faiss-ivf:nlist=0,nprobe=4,bits=32,rescore=64"
+    assert dict(spec.value) == {"nlist": 0, "nprobe": 4, "bits": 32, "rescore": 0}
+    assert str(spec) == "faiss-ivf:nlist=0,nprobe=4,bits=32,rescore=0"
     assert spec.built == "faiss-ivf:nlist=0,bits=32"
     assert str(parse_index("exact")) == parse_index("exact").built == "exact"
 
