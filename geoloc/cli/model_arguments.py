@@ -33,7 +33,21 @@ def add_index_argument(parser: argparse.ArgumentParser) -> None:
     """Declare ``--index``."""
     parser.add_argument(
         "--index",
-        choices=("exact", "faiss"),
+        type=_index,
         default="exact",
-        help="search by geoloc's own exact index (default), or by faiss's, which must be installed",
+        metavar="KIND[:NAME=NUMBER,...]",
+        help="exact (default), or by faiss, which must be installed: faiss-flat, faiss-ivf, "
+        "faiss-hnsw or faiss-pq, such as faiss-ivf:nlist=1024,nprobe=16",
     )
+
+
+def _index(word: str) -> str:
+    """The word as it is, once it is known to name an index."""
+    from geoloc.errors import ConfigError
+    from geoloc.retrieval import parse_index
+
+    try:
+        parse_index(word)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return word

@@ -56,7 +56,6 @@ from geoloc.retrieval import (
     Candidates,
     Embedded,
     Gallery,
-    IndexKind,
     NearestIndex,
     build_index,
 )
@@ -76,7 +75,7 @@ class EvaluationRequest:
         out: folder of the results.
         workers: decoding processes.
         device: ``auto``, ``cpu`` or ``cuda``: where the model computes and galleries are searched.
-        index: how galleries are searched (see `build_index`).
+        index: how galleries are searched (see `parse_index`).
         backbone_weights: the file of a frozen backbone's weights, where it is not where it was
             during training.
         unfinished: evaluate the best model so far of a run that has not finished; the report
@@ -92,7 +91,7 @@ class EvaluationRequest:
     out: Path | None = None
     workers: int | None = None
     device: str = "auto"
-    index: IndexKind = "exact"
+    index: str = "exact"
     backbone_weights: Path | None = None
     unfinished: bool = False
     mode: RetrievalMode | None = None
@@ -170,7 +169,7 @@ class _Evaluation:
 
     trained: TrainedRun
     searched: Mapping[str, tuple[Gallery | Candidates, NearestIndex]]
-    index: IndexKind
+    index: str
     protocols: tuple[str, ...]
     mode: RetrievalMode | None = None
     decodings: tuple[Decoding, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.trained_run import TrainedRun
 from geoloc.inference.modes import CORRECTIONS, ModeName, RetrievalMode
-from geoloc.retrieval import Candidates, Embedded, Gallery, IndexKind, NearestIndex
+from geoloc.retrieval import Candidates, Embedded, Gallery, NearestIndex
 
 
 def mode_rows(
@@ -16,7 +16,7 @@ def mode_rows(
     galleries: Mapping[str, Gallery],
     trained: TrainedRun,
     *,
-    index: IndexKind,
+    index: str,
 ) -> dict[str, tuple[Candidates, NearestIndex]]:
     """Each mode that was asked for with an index over its candidates, by the name of its row.
 

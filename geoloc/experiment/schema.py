@@ -180,7 +180,7 @@ class NegativesSection(Section):
     per_anchor: Count = 4
     mining_quantile: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     pool: Annotated[int, Field(ge=2)] = 100_000
-    index: Literal["exact", "faiss"] = "exact"
+    index: str = "exact"
     same_place_km: Annotated[float, Field(ge=0.0)] = 1.0
     reservoir_batches: Count = 8
     report: bool = True

@@ -29,9 +29,8 @@ from geoloc.retrieval import (
     Candidates,
     ExactIndex,
     Gallery,
-    IndexKind,
     NearestIndex,
-    build_index,
+    load_or_build_index,
 )
 
 
@@ -106,7 +105,7 @@ class Geolocator:
         *,
         gallery: str | Path | None = None,
         device: torch.device | str = "cpu",
-        index: IndexKind = "exact",
+        index: str = "exact",
         backbone_weights: str | Path | None = None,
         mode: RetrievalMode | None = None,
         decoding: Decoding | str | None = None,
@@ -118,7 +117,8 @@ class Geolocator:
             gallery: name of one of its galleries, or the folder of another; by default the one
                 that run.json calls ``default_gallery``, or the only one there is.
             device: where to compute: ``auto``, ``cpu``, ``cuda``.
-            index: how the gallery is searched: ``exact`` on the device, or ``faiss`` on the CPU.
+            index: how the gallery is searched, as `parse_index` reads it; what takes time to build
+                is kept in the gallery's folder.
             backbone_weights: the file of a frozen backbone's weights, where it is not where it
                 was during training.
             mode: what answers beside or instead of the gallery's places, and how.
@@ -130,7 +130,7 @@ class Geolocator:
         Raises:
             CheckpointError: the folder is no run, has not finished, or its model is damaged; or
                 the backbone's weights cannot be had or are others than in training.
-            ConfigError: this machine has no such device, or faiss is not installed.
+            ConfigError: this machine has no such device or index, or faiss is not installed.
             DataError: there is no such gallery, or none at all.
             MismatchError: the gallery or the reference images were encoded by another model.
         """
@@ -145,7 +145,7 @@ class Geolocator:
             )
             return cls(model, kept, index=searched, device=device, decoding=decoding or "argmax")
         # The geolocator's own exact search shares the memory of its embeddings.
-        other = None if index == "exact" else build_index(index, kept.embedding)
+        other = None if index == "exact" else load_or_build_index(places, index, kept.embedding)
         known = kept_calibration(folder / "calibration" / places.resolve().name, kept)
         free = gallery is None and known is None
         decoding = decoding or ("posterior" if free else "argmax")

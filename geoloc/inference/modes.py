@@ -16,7 +16,6 @@ from geoloc.retrieval import (
     Candidates,
     Embedded,
     Gallery,
-    IndexKind,
     NearestIndex,
     SpatialVoteIndex,
     build_index,
@@ -73,7 +72,7 @@ class RetrievalMode:
         model: DualEncoder,
         gallery: Gallery,
         *,
-        index: IndexKind = "exact",
+        index: str = "exact",
         device: torch.device | str = "cpu",
         cache: Path | None = None,
     ) -> tuple[Candidates, NearestIndex]:

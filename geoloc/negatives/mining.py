@@ -13,7 +13,7 @@ from torch.nn import functional
 from geoloc.errors import ConfigError
 from geoloc.geodesy import great_circle_km
 from geoloc.negatives.evidence import Expectation
-from geoloc.retrieval import IndexKind, build_index
+from geoloc.retrieval import build_index, parse_index
 
 _ROWS_AT_ONCE = 1 << 14
 
@@ -30,7 +30,7 @@ class MiningSettings:
         beyond_km: pairs beyond this are far in any case.
         pool: a larger split is cut at random into pools of at most so many samples, and neighbours
             are sought within a pool: the search costs samples x pool.
-        index: ``exact`` or ``faiss``; see `build_index`.
+        index: how neighbours are found; see `parse_index`.
     """
 
     neighbours: int = 64
@@ -39,13 +39,14 @@ class MiningSettings:
     beyond: float = 1.0
     beyond_km: float = 4000.0
     pool: int = 100_000
-    index: IndexKind = "exact"
+    index: str = "exact"
 
     def __post_init__(self) -> None:
         if min(self.neighbours, self.per_anchor) < 1 or self.pool < 2:
             raise ConfigError("negatives: neighbours and per_anchor are at least 1, the pool 2")
         if not 0.0 < self.quantile <= 1.0 or not self.beyond >= 0.0:
             raise ConfigError("negatives: the mining quantile lies in (0, 1], `beyond` is not < 0")
+        parse_index(self.index)
 
 
 def mine_hard_negatives(

@@ -3,11 +3,19 @@
 from geoloc.retrieval.candidates import Candidates, load_references, unseen_cosine
 from geoloc.retrieval.csls import nearness_to_queries
 from geoloc.retrieval.embed import Embedded, embed_stream
-from geoloc.retrieval.faiss_index import FaissFlatIndex
+from geoloc.retrieval.faiss_index import FaissIndex
 from geoloc.retrieval.gallery import Gallery, is_gallery_name, places_fingerprint
 from geoloc.retrieval.hubness import Hubness, hubness
 from geoloc.retrieval.index import ExactIndex, NearestIndex, Ranking
-from geoloc.retrieval.index_kinds import IndexKind, build_index
+from geoloc.retrieval.index_files import (
+    embeddings_fingerprint,
+    load_index,
+    load_or_build_index,
+    save_index,
+)
+from geoloc.retrieval.index_kinds import build_index
+from geoloc.retrieval.index_spec import INDEX_KINDS, IndexSpec, parse_index
+from geoloc.retrieval.mapped_vectors import MappedVectors
 from geoloc.retrieval.offset_index import OffsetIndex
 from geoloc.retrieval.places_sources import (
     PLACE_FILES,
@@ -20,14 +28,16 @@ from geoloc.retrieval.ranks import own_place_ranks
 from geoloc.retrieval.spatial_vote import SpatialVoteIndex
 
 __all__ = [
+    "INDEX_KINDS",
     "PLACE_FILES",
     "Candidates",
     "Embedded",
     "ExactIndex",
-    "FaissFlatIndex",
+    "FaissIndex",
     "Gallery",
     "Hubness",
-    "IndexKind",
+    "IndexSpec",
+    "MappedVectors",
     "NearestIndex",
     "OffsetIndex",
     "Ranking",
@@ -35,14 +45,19 @@ __all__ = [
     "build_index",
     "distinct_places",
     "embed_stream",
+    "embeddings_fingerprint",
     "grouped_places_from_file",
     "hubness",
     "is_gallery_name",
+    "load_index",
+    "load_or_build_index",
     "load_references",
     "nearness_to_queries",
     "own_place_ranks",
+    "parse_index",
     "places_fingerprint",
     "places_from_file",
+    "save_index",
     "save_places",
     "unseen_cosine",
 ]

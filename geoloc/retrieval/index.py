@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -10,12 +9,25 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from geoloc.retrieval.first_pass import (
+    EQUAL_AFTER_ROUNDING,
+    CodedPass,
+    FirstPass,
+    FloatPass,
+    Precision,
+    fastest_precision,
+    rounding_error,
+)
+from geoloc.retrieval.hits import Tiling, find_hits
+from geoloc.retrieval.vector_rows import HeldVectors, VectorRows, score_pairs
 from geoloc.retrieval.vectors import check_unit
 
-_MARGIN = 16
-_QUERIES_AT_A_TIME = 256
-_CANDIDATES_AT_A_TIME = 16_384
-_PRODUCTS_AT_A_TIME = 1 << 22
+_QUERIES_AT_A_TIME = 1024
+_BEST_AT_A_TIME = 1 << 20
+# Of candidates that float32 cannot tell apart, in one query: lists are padded to the longest.
+_LONGEST_LIST = 4096
+# Coding all candidates costs as much as some hundred queries save.
+_QUERIES_WORTH_CODING = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,18 +86,20 @@ def best_first(score: Tensor, index: Tensor, k: int) -> Ranking:
 class ExactIndex:
     """Brute-force search in blocks: exact, memory flat, the same answer every time.
 
-    Scores of a matrix product differ in the last bits with a row's position in it, and
-    `torch.topk` breaks ties as it likes. So the product only draws up a short list of k + 16; its
-    members are scored again one by one in float64 and rounded to float32, and ordered by
-    (score, index). Where the list may have cut off an equal of the k-th best, everything within
-    the product's rounding error of it is scored again for that query.
-
-    Rounding error of an inner product of n terms: 4·sqrt(n)·u with probability very near one
-    (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis", λ = 4).
+    Scores are float64 sums rounded to float32; candidates are ordered by (score, index). A first
+    pass of cheap products with a proven bound on their error (`CodedPass`, `FloatPass`) leaves only
+    candidates that can be among the k best; those are scored again in float32, and what is then
+    still within the bound of float32 sums, in float64. No step of it trusts a short list of fixed
+    length, so the answer does not depend on which pass is taken, only the time does.
 
     Args:
-        embedding: unit vectors, one a candidate.
+        embedding: unit vectors, one a candidate; or `VectorRows`, such as those of a mapped file.
         device: where to search; by default where `embedding` is.
+        first_pass: precision of its products; by default float32 for the first few hundred
+            queries, then what is fastest on the device (`fastest_precision`): codes in int8 add a
+            quarter to the memory of the vectors, those in float16 one half. Vectors in a file
+            stay there and are multiplied in float32, unless codes are asked for.
+        tiling: how the pass is cut; by default as suits the device.
 
     Raises:
         DataError: a vector is not of length one.
@@ -94,17 +108,26 @@ class ExactIndex:
 
     def __init__(
         self,
-        embedding: Float[Tensor, "candidate embedding"],
+        embedding: Float[Tensor, "candidate embedding"] | VectorRows,
         *,
         device: torch.device | str | None = None,
+        first_pass: Precision | None = None,
+        tiling: Tiling | None = None,
     ) -> None:
-        if not embedding.shape[0]:
-            raise ValueError("an index needs at least one candidate")
-        check_unit(embedding, what="candidate")
-        self._candidate = embedding.detach().to(device=device, dtype=torch.float32).contiguous()
+        held = isinstance(embedding, Tensor)
+        self._candidate = HeldVectors(embedding, device=device) if held else embedding
+        self._float_pass = FloatPass(self._candidate)
+        # Codes of vectors that are left in a file would be what is not to be held.
+        default = fastest_precision(self._candidate.device) if held else "float32"
+        self._precision: Precision = first_pass or default
+        self._first_pass: FirstPass | None = None
+        self._queries_until_coded = _QUERIES_WORTH_CODING if first_pass is None else 0
+        on_cpu = self._candidate.device.type == "cpu"
+        # A GPU wants large products; each tile makes the host wait for it once or twice.
+        self._tiling = tiling or (Tiling() if on_cpu else Tiling(tile=1 << 18))
 
     def __len__(self) -> int:
-        return self._candidate.shape[0]
+        return len(self._candidate)
 
     @torch.no_grad()
     def search(self, query: Float[Tensor, "query embedding"], k: int) -> Ranking:
@@ -118,73 +141,91 @@ class ExactIndex:
             ValueError: k is below 1 or the widths differ.
             DataError: a query is not of length one.
         """
-        check_search(query, k, embedding_dim=self._candidate.shape[1])
+        check_search(query, k, embedding_dim=self._candidate.embedding_dim)
         k = min(k, len(self))
+        first_pass = self._pass_for(len(query))
+        size = max(1, min(_QUERIES_AT_A_TIME, _BEST_AT_A_TIME // k))
         parts = [
-            self._search_block(block.to(self._candidate), k)
-            for block in query.detach().split(_QUERIES_AT_A_TIME)
+            self._search_block(block.to(self._candidate.device, torch.float32), k, first_pass)
+            for block in query.detach().split(size)
         ]
         return Ranking(
             index=torch.cat([part.index for part in parts]).to(query.device),
             score=torch.cat([part.score for part in parts]).to(query.device),
         )
 
-    def _search_block(self, query: Tensor, k: int) -> Ranking:
-        size = min(k + _MARGIN, len(self))
-        rough, index = self._short_list(query, size)
-        row = torch.arange(len(query), device=query.device).repeat_interleave(size)
-        score = self._score_pairs(query, row, index.flatten()).view(len(query), size)
-        best = best_first(score, index, k)
-        if size == len(self) or not len(query):
-            return best
-        reach = best.score[:, -1] - self._rounding_error()
-        cut_close = rough.amin(dim=1) >= reach
-        for at in cut_close.nonzero().flatten().tolist():
-            wider = self._search_widely(query[at : at + 1], float(reach[at]), k)
-            best.index[at], best.score[at] = wider.index[0], wider.score[0]
+    def _pass_for(self, queries: int) -> FirstPass:
+        self._queries_until_coded -= queries
+        if self._first_pass is None and self._queries_until_coded <= 0:
+            self._first_pass = (
+                self._float_pass
+                if self._precision == "float32"
+                else CodedPass(self._candidate, self._precision)
+            )
+        return self._first_pass or self._float_pass
+
+    def _search_block(self, query: Tensor, k: int, first_pass: FirstPass) -> Ranking:
+        hits = find_hits(first_pass, query, k, count=len(self), tiling=self._tiling)
+        row, column = self._within_float32(query, hits.row, hits.column, k)
+        length = torch.bincount(row, minlength=len(query))
+        long = length > max(_LONGEST_LIST, 4 * k)
+        listed = ~long[row]
+        best = self._settle(query, row[listed], column[listed], k)
+        long[hits.overfull] = True
+        left = long.nonzero().flatten()
+        if len(left) and first_pass is not self._float_pass:
+            again = self._search_block(query[left], k, self._float_pass)
+            best.index[left], best.score[left] = again.index, again.score
+        elif len(left):
+            for at in left.tolist():
+                wider = self._search_widely(query[at : at + 1], k)
+                best.index[at], best.score[at] = wider.index[0], wider.score[0]
         return best
 
-    def _short_list(self, query: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """The `size` best by matrix product; whatever it leaves out scores no better there."""
-        score = query.new_empty((len(query), 0))
-        index = torch.empty((len(query), 0), dtype=torch.int64, device=query.device)
-        for start in range(0, len(self), _CANDIDATES_AT_A_TIME):
-            product = query @ self._candidate[start : start + _CANDIDATES_AT_A_TIME].T
-            some, at = product.topk(min(size, product.shape[1]), dim=1)
-            score, index = torch.cat([score, some], 1), torch.cat([index, at + start], 1)
-            score, at = score.topk(min(size, score.shape[1]), dim=1)
-            index = index.gather(1, at)
-        return score, index
+    def _settle(self, query: Tensor, row: Tensor, column: Tensor, k: int) -> Ranking:
+        """The k best of each query's hits, which are sorted by query."""
+        length = torch.bincount(row, minlength=len(query))
+        width = max(k, int(length.max())) if len(query) else k
+        place = torch.arange(len(row), device=row.device) - (length.cumsum(0) - length)[row]
+        score = query.new_full((len(query), width), -torch.inf)
+        index = torch.full_like(score, len(self), dtype=torch.int64)
+        score[row, place] = score_pairs(self._candidate, query, row, column)
+        index[row, place] = column
+        return best_first(score, index, k)
 
-    def _search_widely(self, query: Tensor, reach: float, k: int) -> Ranking:
-        """One query among all candidates whose product reaches `reach`, however many."""
-        near = [
-            start
-            + (query @ self._candidate[start : start + _CANDIDATES_AT_A_TIME].T)[0]
-            .ge(reach)
-            .nonzero()
-            .flatten()
-            for start in range(0, len(self), _CANDIDATES_AT_A_TIME)
-        ]
-        index = torch.cat(near)
-        score = self._score_pairs(query, torch.zeros_like(index), index)
-        return best_first(score.unsqueeze(0), index.unsqueeze(0), k)
+    def _within_float32(
+        self, query: Tensor, row: Tensor, column: Tensor, k: int
+    ) -> tuple[Tensor, Tensor]:
+        """The hits that float32 sums cannot tell from the k best.
 
-    def _score_pairs(self, query: Tensor, row: Tensor, index: Tensor) -> Tensor:
-        """Inner products pair by pair: equal vectors score equally wherever they stand."""
-        # Apple's GPU has no float64; there float32 must do.
-        wide = torch.float32 if query.device.type == "mps" else torch.float64
-        pairs = max(1, _PRODUCTS_AT_A_TIME // query.shape[1])
-        parts = [
-            (query[rows].to(wide) * self._candidate[columns].to(wide)).sum(dim=1).float()
-            for rows, columns in zip(row.split(pairs), index.split(pairs), strict=True)
-        ]
-        return torch.cat(parts)
+        A GPU scores all of them in float64 sooner than it waits for the host once a query.
+        """
+        if query.device.type != "cpu":
+            return row, column
+        window = 2.0 * rounding_error(query.shape[1], query.device) + EQUAL_AFTER_ROUNDING
+        length = torch.bincount(row, minlength=len(query)).tolist()
+        kept: list[Tensor] = []
+        for one, hit in zip(query, column.split(length), strict=True):
+            if len(hit) > k:
+                score = self._candidate.pick(hit) @ one
+                hit = hit[score >= score.topk(k).values[-1] - window]
+            kept.append(hit)
+        number = torch.tensor([len(hit) for hit in kept], dtype=torch.int64, device=row.device)
+        each = torch.arange(len(query), device=row.device)
+        return each.repeat_interleave(number), torch.cat([column[:0], *kept])
 
-    def _rounding_error(self) -> float:
-        lowered = (
-            self._candidate.device.type != "cpu"
-            and torch.get_float32_matmul_precision() != "highest"
+    def _search_widely(self, query: Tensor, k: int) -> Ranking:
+        """One query among all candidates that reach its k-th best product, however many."""
+        tile = self._tiling.tile
+        product = torch.cat(
+            [
+                self._float_pass.product(query, start, min(start + tile, len(self)))
+                for start in range(0, len(self), tile)
+            ],
+            dim=1,
         )
-        unit = 2.0**-11 if lowered else 2.0**-24
-        return 2.0 * 4.0 * math.sqrt(self._candidate.shape[1]) * unit
+        window = self._float_pass.prepare(query).window
+        reach = product.topk(k, dim=1).values[:, -1:] - window
+        column = (product >= reach)[0].nonzero().flatten()
+        score = score_pairs(self._candidate, query, torch.zeros_like(column), column)
+        return best_first(score.unsqueeze(0), column.unsqueeze(0), k)

@@ -1,41 +1,36 @@
-"""The indices by name, as commands offer them."""
+"""The index that a word asks for, as commands and configurations name it."""
 
 from __future__ import annotations
-
-from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from geoloc.errors import ConfigError
-from geoloc.retrieval.faiss_index import FaissFlatIndex
+from geoloc.retrieval.faiss_index import FaissIndex
 from geoloc.retrieval.index import ExactIndex, NearestIndex
-
-IndexKind: TypeAlias = Literal["exact", "faiss"]
+from geoloc.retrieval.index_spec import parse_index
+from geoloc.retrieval.vector_rows import VectorRows
 
 
 def build_index(
-    kind: IndexKind | str,
-    embedding: Float[Tensor, "candidate embedding"],
+    word: str,
+    embedding: Float[Tensor, "candidate embedding"] | VectorRows,
     *,
     device: torch.device | str | None = None,
 ) -> NearestIndex:
-    """The index of that name over unit vectors.
+    """The index of that word over unit vectors.
 
     Args:
-        kind: ``exact`` searches by `ExactIndex` on the device; ``faiss`` by `FaissFlatIndex`,
-            always on the CPU.
-        embedding: unit vectors, one a candidate.
-        device: where ``exact`` searches; by default where `embedding` is.
+        word: as `parse_index` reads it, such as ``exact`` or ``faiss-ivf:nlist=1024,nprobe=16``.
+        embedding: unit vectors, one a candidate; or `VectorRows`.
+        device: where to search; by default where `embedding` is, for faiss the CPU.
 
     Raises:
-        ConfigError: there is no index of that name, or faiss is not installed.
+        ConfigError: there is no such index, or faiss is not installed.
         DataError: a vector is not of length one.
         ValueError: there are no candidates.
     """
-    if kind == "exact":
+    spec = parse_index(word)
+    if spec.kind == "exact":
         return ExactIndex(embedding, device=device)
-    if kind == "faiss":
-        return FaissFlatIndex(embedding)
-    raise ConfigError(f"no index {kind!r}: choose exact or faiss")
+    return FaissIndex(spec, embedding, device=device)

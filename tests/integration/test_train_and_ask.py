@@ -177,7 +177,7 @@ def test_unfinished_runs_are_not_asked(inside, tmp_path, capsys):
         assert main(words) == 2
         assert "finished" in capsys.readouterr().err
     words = ["evaluate", half, "--unfinished", "--data", shards, "--gallery", "even-land"]
-    assert main([*words, "--index", "faiss"]) == 0
+    assert main([*words, "--index", "faiss-flat"]) == 0
     assert "NOT FINISHED" in capsys.readouterr().out
     assert (tmp_path / "runs/half/evaluation/test_easy/even-land/predictions.parquet").is_file()
 

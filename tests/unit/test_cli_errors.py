@@ -30,6 +30,15 @@ def test_an_error_of_the_system_is_one_line(
     assert error.count("\n") == 1
 
 
+def test_an_index_that_is_none_is_refused_before_anything_is_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["query", "none.jpg", "--index", "faiss-ivf:cells=3"])
+    assert stopped.value.code == 2
+    assert "faiss-ivf takes nlist, nprobe, bits, rescore" in capsys.readouterr().err
+
+
 def test_a_row_of_truth_that_breaks_off(tmp_path: Path) -> None:
     table = tmp_path / "truth.csv"
     table.write_text("file,latitude,longitude\na.jpg\n", encoding="utf-8")

@@ -7,7 +7,7 @@ import torch
 from geoloc.errors import DataError
 from geoloc.evaluation import evaluate_split, place_recall, score_predictions
 from geoloc.geodesy import sample_sphere, unit_vectors
-from geoloc.retrieval import Embedded, ExactIndex, FaissFlatIndex, Gallery
+from geoloc.retrieval import Embedded, ExactIndex, Gallery, build_index
 
 
 def encode(latlon_deg):
@@ -64,7 +64,9 @@ def test_faiss_predicts_the_same_places(gallery):
     pytest.importorskip("faiss")
     split = embed(sample_sphere(200, generator=np.random.default_rng(2)))
     exact = evaluate_split(split, gallery, top_k=1)
-    other = evaluate_split(split, gallery, top_k=1, index=FaissFlatIndex(gallery.embedding))
+    other = evaluate_split(
+        split, gallery, top_k=1, index=build_index("faiss-flat", gallery.embedding)
+    )
     np.testing.assert_array_equal(exact["pred_lat_deg"], other["pred_lat_deg"])
 
 

@@ -187,9 +187,9 @@ def test_galleries_are_searched_where_the_model_is_and_by_the_index_asked_for(
     monkeypatch.setattr(evaluate_run, "build_index", noted)
     run = make_run()
     exact = evaluate(run, device="cpu")
-    faiss = evaluate(run, device="cpu", index="faiss")
-    assert asked == [("exact", "cpu"), ("faiss", "cpu")]
-    assert faiss.reports[0].provenance["evaluation"]["index"] == "faiss"
+    faiss = evaluate(run, device="cpu", index="faiss-flat")
+    assert asked == [("exact", "cpu"), ("faiss-flat", "cpu")]
+    assert faiss.reports[0].provenance["evaluation"]["index"] == "faiss-flat"
     one, other = (row_of(r.reports[0], "training-places").scores for r in (exact, faiss))
     assert one.summary == pytest.approx(other.summary)
 

@@ -13,7 +13,7 @@ from geoloc.data.transforms import preprocess
 from geoloc.errors import CheckpointError, ConfigError, DataError, ImageError, MismatchError
 from geoloc.inference import Answer, Geolocator, Refusal
 from geoloc.models import DualEncoder, ModelSpec, build_model, load_model
-from geoloc.retrieval import FaissFlatIndex, Gallery
+from geoloc.retrieval import FaissIndex, Gallery, build_index
 
 Photo = Callable[..., Image.Image]
 GalleryOf = Callable[..., Gallery]
@@ -170,7 +170,7 @@ def test_another_index_answers_the_same(
     gallery = gallery_of(model)
     exact, flat = (
         Geolocator(model, gallery),
-        Geolocator(model, gallery, index=FaissFlatIndex(gallery.embedding)),
+        Geolocator(model, gallery, index=build_index("faiss-flat", gallery.embedding)),
     )
     ours, theirs = exact.locate(photo(), top_k=7), flat.locate(photo(), top_k=7)
     assert [p.latlon_deg for p in ours.places] == [p.latlon_deg for p in theirs.places]
@@ -221,15 +221,15 @@ def test_load_searches_by_the_index_asked_for(
     run: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[int] = []
-    search = FaissFlatIndex.search
+    search = FaissIndex.search
 
-    def noted(self: FaissFlatIndex, query: torch.Tensor, k: int) -> object:
+    def noted(self: FaissIndex, query: torch.Tensor, k: int) -> object:
         searched.append(k)
         return search(self, query, k)
 
-    monkeypatch.setattr(FaissFlatIndex, "search", noted)
+    monkeypatch.setattr(FaissIndex, "search", noted)
     exact, faiss = (
-        Geolocator.load(run, index=kind, decoding="argmax") for kind in ("exact", "faiss")
+        Geolocator.load(run, index=kind, decoding="argmax") for kind in ("exact", "faiss-flat")
     )
     ours = exact.locate(photo(), top_k=3)
     assert searched == []

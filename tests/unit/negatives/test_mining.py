@@ -19,7 +19,7 @@ def world_with_twins(n: int = 500, twins: int = 25):
     return latlon, feature, np.flatnonzero(far)
 
 
-@pytest.mark.parametrize("index", ["exact", "faiss"])
+@pytest.mark.parametrize("index", ["exact", "faiss-flat"])
 def test_planted_twins_are_each_others_hardest_negatives(index):
     latlon, feature, far = world_with_twins()
     settings = MiningSettings(neighbours=20, quantile=0.02, index=index)

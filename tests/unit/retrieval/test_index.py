@@ -6,9 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoloc.errors import DataError
+from geoloc.errors import ConfigError, DataError
 from geoloc.retrieval import ExactIndex, NearestIndex
+from geoloc.retrieval import candidates as candidates_module
 from geoloc.retrieval import index as index_module
+from geoloc.retrieval.first_pass import CodedPass, FloatPass
+from geoloc.retrieval.hits import Tiling, find_hits
+from geoloc.retrieval.vector_rows import HeldVectors
+
+PASSES = ["float32", "float16", "int8"]
 
 
 def naive(query, candidate, k):
@@ -18,10 +24,12 @@ def naive(query, candidate, k):
     return order, np.take_along_axis(score, order, 1)
 
 
+@pytest.mark.parametrize("first_pass", PASSES)
 @pytest.mark.parametrize("k", [1, 5, 40])
-def test_equals_the_naive_search(rows, k):
+def test_equals_the_naive_search(rows, k, first_pass):
     candidate, query = rows(3000, 32, 0), rows(300, 32, 1)
-    got = ExactIndex(candidate).search(query, k)
+    tiling = Tiling(tile=500, group=16)
+    got = ExactIndex(candidate, first_pass=first_pass, tiling=tiling).search(query, k)
     order, score = naive(query, candidate, k)
     np.testing.assert_array_equal(got.index.numpy(), order)
     np.testing.assert_array_equal(got.score.numpy(), score)
@@ -32,46 +40,112 @@ def test_equals_the_naive_search(rows, k):
     count=st.integers(1, 200),
     k=st.integers(1, 60),
     seed=st.integers(0, 10_000),
+    first_pass=st.sampled_from(PASSES),
+    tiling=st.builds(
+        Tiling, tile=st.integers(1, 90), group=st.integers(1, 20), most=st.integers(1, 2000)
+    ),
 )
-def test_ties_go_to_the_lower_index_also_across_the_kth_best(distinct, count, k, seed):
+def test_ties_go_to_the_lower_index_also_across_the_kth_best(
+    distinct, count, k, seed, first_pass, tiling
+):
     generator = torch.Generator().manual_seed(seed)
     few = torch.nn.functional.normalize(torch.randn(distinct, 7, generator=generator), dim=1)
     candidate = few[torch.randint(distinct, (count,), generator=generator)]
     query = torch.nn.functional.normalize(torch.randn(5, 7, generator=generator), dim=1)
-    got = ExactIndex(candidate).search(query, k)
+    index = ExactIndex(candidate, first_pass=first_pass, tiling=tiling)
+    got = index.search(query, k)
     order, score = naive(query, candidate, k)
     np.testing.assert_array_equal(got.index.numpy(), order)
     np.testing.assert_array_equal(got.score.numpy(), score)
 
 
-def test_ties_across_blocks_of_candidates_and_far_beyond_the_margin(rows, monkeypatch):
-    monkeypatch.setattr(index_module, "_CANDIDATES_AT_A_TIME", 37)
-    monkeypatch.setattr(index_module, "_PRODUCTS_AT_A_TIME", 64)
+@pytest.mark.parametrize("first_pass", PASSES)
+def test_ties_across_tiles_and_beyond_every_list(rows, monkeypatch, first_pass):
+    monkeypatch.setattr(candidates_module, "_PRODUCTS_AT_A_TIME", 64)
     same = rows(1, 16, 0).expand(500, 16)
     candidate = torch.cat([rows(100, 16, 1), same, rows(100, 16, 2)])
     query = torch.cat([rows(1, 16, 0), rows(9, 16, 3)])
-    got = ExactIndex(candidate).search(query, 10)
+    tiling = Tiling(tile=37, group=4, most=1000)
+    got = ExactIndex(candidate, first_pass=first_pass, tiling=tiling).search(query, 10)
     assert got.index[0].tolist() == list(range(100, 110))
     np.testing.assert_array_equal(got.index.numpy(), naive(query, candidate, 10)[0])
 
 
-def test_near_ties_closer_than_the_products_rounding_are_still_in_exact_order(rows):
+@pytest.mark.parametrize("first_pass", PASSES)
+def test_lists_too_long_to_be_padded_are_settled_one_by_one(rows, monkeypatch, first_pass):
+    monkeypatch.setattr(index_module, "_LONGEST_LIST", 20)
+    candidate = torch.cat([rows(1, 16, 0).expand(300, 16), rows(300, 16, 2)])
+    query = torch.cat([candidate[:1], rows(9, 16, 3)])
+    got = ExactIndex(candidate, first_pass=first_pass).search(query, 4)
+    order, score = naive(query, candidate, 4)
+    np.testing.assert_array_equal(got.index.numpy(), order)
+    np.testing.assert_array_equal(got.score.numpy(), score)
+
+
+@pytest.mark.parametrize("first_pass", PASSES)
+def test_near_ties_closer_than_the_products_rounding_are_still_in_exact_order(rows, first_pass):
     generator = torch.Generator().manual_seed(0)
     noise = 3e-4 * torch.randn(4000, 64, generator=generator)
     candidate = torch.nn.functional.normalize(rows(1, 64, 1) + noise, dim=1)
     query = rows(1, 64, 1)
-    got = ExactIndex(candidate).search(query, 50)
+    got = ExactIndex(candidate, first_pass=first_pass).search(query, 50)
     np.testing.assert_array_equal(got.index.numpy(), naive(query, candidate, 50)[0])
 
 
-def test_blocks_do_not_change_the_answer(rows, monkeypatch):
+def test_the_coded_pass_is_taken_once_it_pays_and_answers_alike(rows, monkeypatch):
     candidate, query = rows(1000, 24, 0), rows(70, 24, 1)
+    monkeypatch.setattr(index_module, "fastest_precision", lambda device: "int8")
     whole = ExactIndex(candidate).search(query, 9)
-    for name, size in (("_QUERIES_AT_A_TIME", 11), ("_CANDIDATES_AT_A_TIME", 64)):
-        monkeypatch.setattr(index_module, name, size)
-    blocked = ExactIndex(candidate).search(query, 9)
-    assert torch.equal(whole.index, blocked.index)
-    assert torch.equal(whole.score, blocked.score)
+    monkeypatch.setattr(index_module, "_QUERIES_AT_A_TIME", 11)
+    monkeypatch.setattr(index_module, "_QUERIES_WORTH_CODING", 100)
+    index = ExactIndex(candidate)
+    taken = []
+    for _ in range(2):
+        blocked = index.search(query, 9)
+        taken.append(type(index._first_pass))
+        assert torch.equal(whole.index, blocked.index)
+        assert torch.equal(whole.score, blocked.score)
+    assert taken == [type(None), CodedPass]
+
+
+@pytest.mark.parametrize("peaked", [False, True])
+@pytest.mark.parametrize("first_pass", PASSES)
+def test_the_window_is_twice_a_true_bound_and_not_absurd(rows, first_pass, peaked):
+    stretch = torch.ones(48)
+    stretch[0] = 40.0 if peaked else 1.0
+    candidate = torch.nn.functional.normalize(rows(2000, 48, 0) * stretch, dim=1)
+    query = torch.nn.functional.normalize(rows(50, 48, 1) * stretch, dim=1)
+    held = HeldVectors(candidate)
+    one = FloatPass(held) if first_pass == "float32" else CodedPass(held, first_pass)
+    prepared = one.prepare(query)
+    product = one.product(prepared.code, 0, 2000).double()
+    true = query.double() @ candidate.double().T
+    # int8 counts in its own unit, which the best fit gives.
+    unit = (product * true).sum(1, keepdim=True) / (product * product).sum(1, keepdim=True)
+    error = ((product * unit - true) / unit).abs().amax(dim=1)
+    half = prepared.window.double().flatten() / 2
+    assert bool((error <= half).all())
+    assert (
+        float((half * unit.flatten()).max())
+        < {"float32": 1e-4, "float16": 2e-3, "int8": 0.06}[first_pass]
+    )
+
+
+def test_hits_are_all_and_only_what_reaches_the_window(rows):
+    candidate, query = rows(333, 8, 0), rows(20, 8, 1)
+    one = CodedPass(HeldVectors(candidate), "int8")
+    tiling = Tiling(tile=50, group=7)
+    hits = find_hits(one, query, 3, count=333, tiling=tiling)
+    prepared = one.prepare(query)
+    product = one.product(prepared.code, 0, 333)
+    maxima = product.topk(3, dim=1).values[:, -1:]
+    found = torch.zeros(20, 333, dtype=torch.bool)
+    found[hits.row, hits.column] = True
+    assert len(hits.row) == int(found.sum())
+    # A group's maximum stands for the group, so the k-th best known may be a little low.
+    assert bool(found[product >= maxima - prepared.window].all())
+    assert int(found.sum()) < 2 * int((product >= maxima - prepared.window).sum())
+    assert hits.overfull.tolist() == []
 
 
 def test_k_beyond_the_gallery_gives_all_of_it(rows):
@@ -114,8 +188,21 @@ def test_half_precision_and_gradients_are_taken(rows):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.gpu
-def test_a_gpu_gives_the_answer_of_the_cpu(rows):
+@pytest.mark.parametrize("first_pass", ["float32", "float16"])
+def test_a_gpu_gives_the_answer_of_the_cpu(rows, first_pass):
     candidate, query = rows(5000, 64, 0), rows(100, 64, 1)
-    here, there = (ExactIndex(candidate, device=d).search(query, 8) for d in ("cpu", "cuda"))
-    assert there.index.device.type == "cpu"
-    assert torch.equal(here.index, there.index)
+    tiling = Tiling(tile=1024)
+    here = ExactIndex(candidate, device="cpu").search(query, 8)
+    there = ExactIndex(candidate, device="cuda", first_pass=first_pass, tiling=tiling)
+    got = there.search(query, 8)
+    assert got.index.device.type == "cpu"
+    assert torch.equal(here.index, got.index)
+    torch.testing.assert_close(here.score, got.score)
+
+
+def test_int8_is_refused_where_it_is_not_for():
+    candidate = HeldVectors(torch.nn.functional.normalize(torch.ones(3, 4), dim=1))
+    elsewhere = type("Elsewhere", (HeldVectors,), {"device": torch.device("cuda")})
+    candidate.__class__ = elsewhere
+    with pytest.raises(ConfigError, match="take float16"):
+        CodedPass(candidate, "int8")

@@ -6,24 +6,21 @@ import torch
 
 from geoloc.errors import ConfigError
 from geoloc.geodesy import sample_sphere
-from geoloc.retrieval import ExactIndex, FaissFlatIndex, build_index
+from geoloc.retrieval import INDEX_KINDS, ExactIndex, FaissIndex, NearestIndex, build_index
 
 
-@pytest.fixture
-def embedding(encode):
-    return encode(torch.from_numpy(sample_sphere(40, generator=np.random.default_rng(0))))
-
-
-def test_each_name_gives_its_index(embedding):
+@pytest.mark.parametrize("kind", INDEX_KINDS)
+def test_each_name_gives_its_index(encode, kind):
     pytest.importorskip("faiss")
-    exact, faiss = build_index("exact", embedding), build_index("faiss", embedding, device="cpu")
-    assert isinstance(exact, ExactIndex)
-    assert isinstance(faiss, FaissFlatIndex)
-    own = torch.arange(40)[:, None]
-    for index in (exact, faiss):
-        assert torch.equal(index.search(embedding, 1).index, own)
+    embedding = encode(torch.from_numpy(sample_sphere(300, generator=np.random.default_rng(0))))
+    word = f"{kind}:bytes=3" if kind == "faiss-pq" else kind
+    index = build_index(word, embedding, device="cpu")
+    assert isinstance(index, ExactIndex if kind == "exact" else FaissIndex)
+    assert isinstance(index, NearestIndex)
+    assert len(index) == 300
+    assert torch.equal(index.search(embedding, 1).index, torch.arange(300)[:, None])
 
 
-def test_an_unknown_name_is_refused(embedding):
-    with pytest.raises(ConfigError, match="choose exact or faiss"):
-        build_index("approximate", embedding)
+def test_an_unknown_name_is_refused(rows):
+    with pytest.raises(ConfigError, match="choose exact, faiss-flat"):
+        build_index("approximate", rows(3, 8, 0))

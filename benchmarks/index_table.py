@@ -1,0 +1,224 @@
+"""Indexes side by side: queries per CPU-second, agreement with exact search in km, build, memory.
+
+COUNT vectors of width 512: GeoCLIP's own 100,000 places and, up to half a million, places 0.05 to
+50 km from them, encoded by GeoCLIP's released location encoder and kept in float16; beyond, blends
+of a place's vector with that of a place near it (encoding five million would cost 16 CPU-minutes).
+Queries are made like images: 60 % the vector of a place not among the candidates, 40 % the mean of
+three others, plus noise as long as the two together.
+
+Up to two million, vectors are held in memory as float32; beyond, all indexes read them, and their
+own lists, from mapped files. Indexes take turns in one process; exact search under its first passes
+must agree bit for bit before anything is timed.
+
+faiss-cpu's own OpenBLAS may not know the processor and fall back to slow kernels: name it by
+OPENBLAS_CORETYPE, e.g. SkylakeX for any with AVX-512. What was taken is printed.
+
+Run: OMP_NUM_THREADS=1 OPENBLAS_CORETYPE=SkylakeX python benchmarks/index_table.py [COUNT]
+     [--cache FOLDER] [--threads N] [--queries N] [--rounds N] [--kinds WORD ...]
+"""
+
+import argparse
+import functools
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import faiss
+import numpy as np
+import torch
+
+from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km
+from geoloc.models.geoclip import gallery_places, load_location_encoder, released_folder
+from geoloc.retrieval import ExactIndex, FaissIndex, MappedVectors, parse_index
+from geoloc.retrieval.index_files import embeddings_fingerprint, load_index, save_index
+
+CHUNK, DIM, ENCODED = 100_000, 512, 5
+HELD = 2_000_000
+KINDS = {
+    100_000: (
+        "faiss-flat",
+        "faiss-ivf:nlist=1024",
+        "faiss-ivf:nlist=1024,bits=8",
+        "faiss-hnsw",
+        "faiss-pq:nlist=1024",
+    ),
+    1_000_000: (
+        "faiss-flat",
+        "faiss-ivf:nlist=1024",
+        "faiss-ivf:nlist=1024,bits=8",
+        "faiss-pq:nlist=1024",
+    ),
+    5_000_000: ("faiss-ivf:nlist=1024,bits=8", "faiss-pq:nlist=1024"),
+}
+
+
+def moved(places: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Each place 0.05 to 50 km away, log-uniform, in any direction."""
+    metres = np.exp(generator.uniform(np.log(50), np.log(50_000), len(places)))
+    angle = generator.uniform(0, 2 * np.pi, len(places))
+    step_deg = np.degrees(metres / 1000 / EARTH_RADIUS_KM)
+    lat = np.clip(places[:, 0] + step_deg * np.cos(angle), -89.9, 89.9)
+    lon = places[:, 1] + step_deg * np.sin(angle) / np.cos(np.radians(lat))
+    return np.stack([lat, (lon + 180) % 360 - 180], 1)
+
+
+@functools.cache
+def encoder() -> torch.nn.Module:
+    return load_location_encoder(
+        released_folder() / "weights" / "location_encoder_weights.pth"
+    ).eval()
+
+
+@torch.inference_mode()
+def encoded(places: np.ndarray) -> torch.Tensor:
+    parts = [encoder()(part).float() for part in torch.from_numpy(places).split(4096)]
+    return torch.nn.functional.normalize(torch.cat(parts), dim=1)
+
+
+def chunk(number: int, vectors: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+    """Places and vectors of one chunk; the first chunk is GeoCLIP's gallery itself."""
+    base = gallery_places()
+    if number == 0:
+        return base, encoded(base)
+    if number < ENCODED:
+        generator = np.random.default_rng([7, number])
+        here = moved(base[generator.integers(0, len(base), CHUNK)], generator)
+        return here, encoded(here)
+    source = 1 + (number - ENCODED) % (ENCODED - 1)
+    own = np.random.default_rng([7, source]).integers(0, len(base), CHUNK)
+    share = np.random.default_rng([7, number]).uniform(0.1, 0.9, (CHUNK, 1))
+    rows = slice(source * CHUNK, (source + 1) * CHUNK)
+    blend = (1 - share) * vectors[own].astype(np.float32) + share * vectors[rows]
+    step = places[rows] - places[own]
+    step[:, 1] = (step[:, 1] + 180) % 360 - 180
+    there = places[own] + share * step
+    there[:, 1] = (there[:, 1] + 180) % 360 - 180
+    return there, torch.nn.functional.normalize(torch.from_numpy(blend).float(), dim=1)
+
+
+def prepared(count: int, folder: Path) -> tuple[Path, np.ndarray]:
+    """The file of COUNT vectors, made where it is not there yet, and their places."""
+    files = folder / f"vectors-{count}.npy", folder / f"places-{count}.npy"
+    if not all(file.is_file() for file in files):
+        make = np.lib.format.open_memmap
+        vectors = make(folder / "vectors.part", "w+", np.float16, (count, DIM))
+        places = make(folder / "places.part", "w+", np.float64, (count, 2))
+        for number in range(count // CHUNK):
+            rows = slice(number * CHUNK, (number + 1) * CHUNK)
+            places[rows], vector = chunk(number, vectors, places)
+            vectors[rows] = vector.numpy()
+        vectors.flush(), places.flush()
+        (folder / "places.part").rename(files[1])
+        (folder / "vectors.part").rename(files[0])
+    return files[0], np.load(files[1])
+
+
+def image_like(count: int) -> torch.Tensor:
+    generator = np.random.default_rng(99)
+    base = gallery_places()
+    own = encoded(moved(base[generator.integers(0, len(base), count)], generator))
+    other = encoded(base[generator.integers(0, len(base), 3 * count)]).view(count, 3, -1).mean(1)
+    meant = torch.nn.functional.normalize(0.6 * own + 0.4 * other, dim=1)
+    noise = torch.from_numpy(generator.normal(size=(count, DIM)) / DIM**0.5).float()
+    return torch.nn.functional.normalize(meant + noise, dim=1)
+
+
+def resident_mb() -> tuple[float, float]:
+    """Memory of our own, and pages of mapped files, as they are now."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return tuple(int(lines[key].split()[0]) / 1024 for key in ("RssAnon", "RssFile"))
+
+
+def built(word: str, candidate: object, folder: Path, mapped: bool) -> tuple[object, float, float]:
+    """An index, the CPU-seconds of its building, and its bytes a vector beside the vectors."""
+    count = len(candidate)
+    start = time.process_time()
+    if word.startswith("exact"):
+        precision = word.partition(" ")[2]
+        index = ExactIndex(candidate, first_pass=precision)
+        index.search(candidate[:1] if not mapped else candidate.rows(0, 1), 1)
+        return index, time.process_time() - start, DIM * (precision == "int8")
+    index = FaissIndex(parse_index(word), candidate)
+    seconds = time.process_time() - start
+    if word == "faiss-flat":
+        return index, seconds, 4.0 * DIM
+    if not mapped:
+        index.write(folder / "size.faiss")
+        size = (folder / "size.faiss").stat().st_size
+        (folder / "size.faiss").unlink()
+        return index, seconds, size / count
+    own = folder / word.replace(":", "-")
+    save_index(index, own, fingerprint=embeddings_fingerprint(candidate))
+    del index
+    size = (own / "index.faiss").stat().st_size
+    return load_index(own, word, candidate, mapped=True), seconds, size / count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("count", nargs="?", type=int, default=100_000)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--queries", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kinds", nargs="*")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    faiss.omp_set_num_threads(asked.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        table(asked, asked.cache or Path(scratch), Path(scratch))
+
+
+def table(asked: argparse.Namespace, cache: Path, scratch: Path) -> None:
+    path, places = prepared(asked.count, cache)
+    query = image_like(asked.queries)
+    encoder.cache_clear()
+    mapped = asked.count > HELD
+    before = resident_mb()
+    if mapped:
+        candidate = MappedVectors(path)
+    else:
+        rows = torch.from_numpy(np.load(path).astype(np.float32))
+        candidate = torch.nn.functional.normalize(rows, dim=1)
+        del rows
+    kinds = asked.kinds if asked.kinds is not None else KINDS[asked.count]
+    words = ["exact int8", "exact float32", *kinds]
+    made, resident = {}, {}
+    for word in words:
+        made[word] = built(word, candidate, scratch, mapped)
+        print(f"built {word}: {made[word][1]:.1f} CPU-s", flush=True)
+    exact = made["exact int8"][0].search(query, 5)
+    other = made["exact float32"][0].search(query, 5)
+    assert torch.equal(exact.index, other.index)
+    assert torch.equal(exact.score, other.score)
+    spent, answers = {word: [] for word in words}, {}
+    for _ in range(asked.rounds):
+        for word in words:
+            start = time.process_time()
+            answers[word] = made[word][0].search(query, 5)
+            spent[word].append(time.process_time() - start)
+            resident[word] = [now - then for now, then in zip(resident_mb(), before, strict=True)]
+    print(f"{asked.count:,} vectors, {asked.queries} queries, k = 5, {asked.threads} thread(s)")
+    print(f"OPENBLAS_CORETYPE: {os.environ.get('OPENBLAS_CORETYPE', 'left to OpenBLAS')}")
+    print("index | queries/CPU-s | times faiss-flat | top-1 within 1 km | build CPU-s | bytes")
+    for word in words:
+        rate = asked.queries / statistics.median(spent[word])
+        ratio = "-"
+        if "faiss-flat" in spent:
+            pairs = zip(spent["faiss-flat"], spent[word], strict=True)
+            ratio = f"{statistics.median(flat / own for flat, own in pairs):.1f}"
+        first = [places[ranking.index[:, 0].numpy()] for ranking in (exact, answers[word])]
+        near = 100 * float(np.mean(great_circle_km(*first) <= 1.0))
+        _, seconds, size = made[word]
+        print(f"{word} | {rate:,.0f} | {ratio} | {near:.1f} % | {seconds:,.1f} | {size:,.0f}")
+    for word in words if mapped else ():
+        own, file = resident[word]
+        print(f"{word}: resident after its search {own:,.0f} MB of our own, {file:,.0f} of files")
+
+
+if __name__ == "__main__":
+    main()
