@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,6 @@ def block_warning(correlation_km: float | None, block_km: float) -> str | None:
 def told_blocks(how: Mapping[str, Any]) -> str:
     """In words which blocks intervals come from, and any warning: one line or two."""
     line = f"95 % intervals from {how['blocks']:,} spatial blocks of {how['block_km']:g} km"
-    if how["correlation_length_km"] is not None:
+    if how["correlation_length_km"]:
         line += f"; errors resemble one another over some {how['correlation_length_km']:,.0f} km"
-    return line + (f"\nWARNING: {how['warning']}" if how["warning"] else "")
+    return line + (f"\n{fill('WARNING: ' + how['warning'], 98)}" if how["warning"] else "")
