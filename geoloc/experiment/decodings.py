@@ -63,6 +63,7 @@ def decoded_frames(
     embedded: Embedded,
     searched: Mapping[str, tuple[Gallery, NearestIndex]],
     frames: Mapping[str, pd.DataFrame],
+    *,
     decodings: Sequence[Decoding],
 ) -> dict[str, pd.DataFrame]:
     """Predictions of each gallery under each decoding, by label.

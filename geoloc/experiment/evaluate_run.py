@@ -241,7 +241,8 @@ def _score(
     for name, (gallery, index) in evaluation.searched.items():
         top_k = trained.config.evaluation.top_k
         frames[name] = evaluate_split(embedded, gallery, top_k=top_k, index=index)
-    frames |= decoded_frames(trained, embedded, evaluation.searched, frames, evaluation.decodings)
+    asked = evaluation.decodings
+    frames |= decoded_frames(trained, embedded, evaluation.searched, frames, decodings=asked)
     for name, frame in frames.items():
         write_predictions(frame, folder / name / "predictions.parquet")
     first, _ = next(iter(evaluation.searched.values()))
