@@ -138,6 +138,11 @@ def ripples(folder: Path) -> None:
     inner = (lattice.norm(dim=-1) < 0.95).nonzero().flatten().tolist()
     start = whole.latlon_deg[best]
     offset_km = lattice * 2 * whole.spacing_km(best)[:, None, None]
+    own = whole.scores(embedded.embedding, torch.tensor(embedded.latlon_deg)[:, None])[:, 0]
+    hit = whole.scores(embedded.embedding, start[:, None])[:, 0]
+    print(
+        f"cosine at the true place minus that at the best hit, median: {(own - hit).median():.3f}"
+    )
     print(
         f"{'field':24s} {'local maxima a disc':>20s} {'25 km % of highest':>20s} {'median km':>10s}"
     )

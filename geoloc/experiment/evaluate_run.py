@@ -236,9 +236,8 @@ def _score(
             refuse_shared_images(gallery, embedded, split=split)
         top_k = trained.config.evaluation.top_k
         frames[name] = evaluate_split(embedded, gallery, top_k=top_k, index=index)
-    frames |= decoded_frames(
-        trained, embedded, evaluation.searched, frames, decodings=evaluation.decodings
-    )
+    asked = evaluation.decodings
+    frames |= decoded_frames(trained, embedded, evaluation.searched, frames, decodings=asked)
     for name, frame in frames.items():
         write_predictions(frame, folder / name / "predictions.parquet")
     first, _ = next(iter(evaluation.searched.values()))
