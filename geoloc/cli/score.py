@@ -29,9 +29,7 @@ def add_parser(commands: Commands) -> None:
         help="predictions (.parquet or .csv), and what to call them",
     )
     parser.add_argument(
-        "--protocol",
-        action="append",
-        help="osv5m-official, osv5m-clean, geoclip or im2gps (default: all)",
+        "--protocol", action="append", help="one of geoloc's protocols (default: all of them)"
     )
     parser.add_argument(
         "--column",

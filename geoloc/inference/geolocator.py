@@ -25,13 +25,7 @@ from geoloc.inference.sureness import kept_calibration
 from geoloc.models import DualEncoder
 from geoloc.models.model_files import load_model
 from geoloc.models.text_tower import TextTower, text_tower
-from geoloc.retrieval import (
-    Candidates,
-    ExactIndex,
-    Gallery,
-    NearestIndex,
-    load_or_build_index,
-)
+from geoloc.retrieval import Candidates, ExactIndex, Gallery, NearestIndex, load_or_build_index
 
 
 class Geolocator:
@@ -285,6 +279,16 @@ class Geolocator:
         images = torch.stack(pixels).to(self.device)
         query = self.model.embed_features(self.model.backbone_features(images)).float()
         return self._answerer.answers(names, query, top_k, photographs=True)
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the first place of an answer follows from the gallery's hits."""
+        return self._answerer.decoding
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Where probabilities and radii come from; None where they are the model's own."""
+        return self._answerer.calibration
 
     def _valid_top_k(self, top_k: int) -> int:
         size = len(self._answerer.candidates)

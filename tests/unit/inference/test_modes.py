@@ -82,7 +82,7 @@ def test_csls_keeps_its_correction_with_the_run(run, references, tmp_path, photo
     first = Geolocator.load(run, mode=mode).locate(photo(5), top_k=14)
     (kept,) = (run / "corrections").iterdir()
     assert kept.name.startswith("csls-")
-    faiss = Geolocator.load(run, mode=mode, index="faiss").locate(photo(5), top_k=14)
+    faiss = Geolocator.load(run, mode=mode, index="faiss-flat").locate(photo(5), top_k=14)
     assert [p.reference for p in faiss.places] == [p.reference for p in first.places]
     assert len(list((run / "corrections").iterdir())) == 1
     plain = Geolocator.load(run, mode=dataclasses.replace(mode, csls=False))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from geoloc.errors import ConfigError, DataError
 from geoloc.retrieval import ExactIndex, NearestIndex
-from geoloc.retrieval import candidates as candidates_module
 from geoloc.retrieval import index as index_module
+from geoloc.retrieval import vector_rows as rows_module
 from geoloc.retrieval.first_pass import CodedPass, FloatPass
 from geoloc.retrieval.hits import Tiling, find_hits
 from geoloc.retrieval.vector_rows import HeldVectors
@@ -61,7 +61,7 @@ def test_ties_go_to_the_lower_index_also_across_the_kth_best(
 
 @pytest.mark.parametrize("first_pass", PASSES)
 def test_ties_across_tiles_and_beyond_every_list(rows, monkeypatch, first_pass):
-    monkeypatch.setattr(candidates_module, "_PRODUCTS_AT_A_TIME", 64)
+    monkeypatch.setattr(rows_module, "_PRODUCTS_AT_A_TIME", 64)
     same = rows(1, 16, 0).expand(500, 16)
     candidate = torch.cat([rows(100, 16, 1), same, rows(100, 16, 2)])
     query = torch.cat([rows(1, 16, 0), rows(9, 16, 3)])

@@ -6,7 +6,7 @@ import torch
 
 from geoloc.errors import DataError
 from geoloc.retrieval import ExactIndex, Gallery, MappedVectors
-from geoloc.retrieval import mapped_candidates as mapped_module
+from geoloc.retrieval import mapped_vectors as mapped_module
 from geoloc.retrieval.hits import Tiling
 
 

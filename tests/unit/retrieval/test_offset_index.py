@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from geoloc.errors import DataError
-from geoloc.retrieval import ExactIndex, FaissFlatIndex, NearestIndex, OffsetIndex
+from geoloc.retrieval import ExactIndex, NearestIndex, OffsetIndex, build_index
 
 
-@pytest.mark.parametrize("build", [ExactIndex, FaissFlatIndex], ids=["exact", "faiss"])
-def test_order_and_scores_are_those_of_product_plus_offset(rows, build):
+@pytest.mark.parametrize(
+    "build", [ExactIndex, partial(build_index, "faiss-flat")], ids=["exact", "faiss"]
+)
+def test_order_and_scores_are_those_of_product_plus_offset(rows, kind):
+    build = partial(build_index, kind)
     query, generator = rows(7, 12, 0), torch.Generator().manual_seed(1)
     vector = rows(90, 12, 1) * torch.rand(90, 1, generator=generator)
     offset = 2.0 * torch.randn(90, generator=generator)
