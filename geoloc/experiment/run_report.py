@@ -14,6 +14,7 @@ from geoloc.evaluation import ErrorAnalysis, analyse_errors
 from geoloc.evaluation.confusion import CountryConfusion, country_confusion
 from geoloc.evaluation.strict_json import strict_json
 from geoloc.experiment.build import Say
+from geoloc.experiment.calibration_section import calibration_sections
 from geoloc.experiment.evaluated_split import EvaluatedSplit, evaluated_splits, pages_by_protocol
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.training_places import training_places, training_places_drawn_from
@@ -47,6 +48,7 @@ def write_run_report(run: RunDirectory, *, folder: Path | None = None, say: Say)
     for split in evaluated_splits(folder):
         say(f"reporting on {split.name}")
         sections.append(_split_section(run, split))
+    sections += calibration_sections(run)
     record = run.read_record()
     return write_report_page(
         folder / PAGE, title=f"{run.path.name}: evaluation", intro=_intro(record), sections=sections
