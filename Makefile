@@ -55,6 +55,7 @@ bench: $(VENV)/.test-installed  ## the main benchmarks of docs/performance.md, a
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/feature_cache.py
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/pair_memory.py
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/step_speed.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/scoring_speed.py 210000 2560 3
 
 wheel: $(VENV)/.test-installed  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
