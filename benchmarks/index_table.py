@@ -22,6 +22,7 @@ import functools
 import os
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -133,6 +134,28 @@ def resident_mb() -> tuple[float, float]:
     return tuple(int(lines[key].split()[0]) / 1024 for key in ("RssAnon", "RssFile"))
 
 
+class Peak(threading.Thread):
+    """The most memory, own and of mapped files, seen every 20 ms while a block runs."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.own = self.file = 0.0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(0.02):
+            own, file = resident_mb()
+            self.own, self.file = max(self.own, own), max(self.file, file)
+
+    def __enter__(self) -> "Peak":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+
 def built(word: str, candidate: object, folder: Path, mapped: bool) -> tuple[object, float, float]:
     """An index, the CPU-seconds of its building, and its bytes a vector beside the vectors."""
     count = len(candidate)
@@ -173,6 +196,20 @@ def main() -> None:
         table(asked, asked.cache or Path(scratch), Path(scratch))
 
 
+def searched(
+    words: list[str], made: dict, query: torch.Tensor, rounds: int
+) -> tuple[dict, dict, dict]:
+    """CPU-seconds of each round, the answers and the memory of each index, which take turns."""
+    spent, answers, peak = {word: [] for word in words}, {}, {}
+    for _ in range(rounds):
+        for word in words:
+            with Peak() as peak[word]:
+                start = time.process_time()
+                answers[word] = made[word][0].search(query, 5)
+                spent[word].append(time.process_time() - start)
+    return spent, answers, peak
+
+
 def table(asked: argparse.Namespace, cache: Path, scratch: Path) -> None:
     path, places = prepared(asked.count, cache)
     query = image_like(asked.queries)
@@ -185,39 +222,32 @@ def table(asked: argparse.Namespace, cache: Path, scratch: Path) -> None:
         rows = torch.from_numpy(np.load(path).astype(np.float32))
         candidate = torch.nn.functional.normalize(rows, dim=1)
         del rows
-    kinds = asked.kinds if asked.kinds is not None else KINDS[asked.count]
-    words = ["exact int8", "exact float32", *kinds]
-    made, resident = {}, {}
+    # Codes are held in memory, which mapped vectors are there to save: name "exact int8" for them.
+    words = ["exact float32", *([] if mapped else ["exact int8"])]
+    words += KINDS[asked.count] if asked.kinds is None else asked.kinds
+    made = {}
     for word in words:
         made[word] = built(word, candidate, scratch, mapped)
         print(f"built {word}: {made[word][1]:.1f} CPU-s", flush=True)
-    exact = made["exact int8"][0].search(query, 5)
-    other = made["exact float32"][0].search(query, 5)
-    assert torch.equal(exact.index, other.index)
-    assert torch.equal(exact.score, other.score)
-    spent, answers = {word: [] for word in words}, {}
-    for _ in range(asked.rounds):
-        for word in words:
-            start = time.process_time()
-            answers[word] = made[word][0].search(query, 5)
-            spent[word].append(time.process_time() - start)
-            resident[word] = [now - then for now, then in zip(resident_mb(), before, strict=True)]
+    exact = made["exact float32"][0].search(query, 5)
+    if "exact int8" in made:
+        other = made["exact int8"][0].search(query, 5)
+        assert torch.equal(exact.index, other.index)
+        assert torch.equal(exact.score, other.score)
+    spent, answers, peak = searched(words, made, query, asked.rounds)
     print(f"{asked.count:,} vectors, {asked.queries} queries, k = 5, {asked.threads} thread(s)")
     print(f"OPENBLAS_CORETYPE: {os.environ.get('OPENBLAS_CORETYPE', 'left to OpenBLAS')}")
     print("index | queries/CPU-s | times faiss-flat | top-1 within 1 km | build CPU-s | bytes")
+    flat = spent.get("faiss-flat", [float("nan")] * asked.rounds)
     for word in words:
-        rate = asked.queries / statistics.median(spent[word])
-        ratio = "-"
-        if "faiss-flat" in spent:
-            pairs = zip(spent["faiss-flat"], spent[word], strict=True)
-            ratio = f"{statistics.median(flat / own for flat, own in pairs):.1f}"
+        ratio = statistics.median(f / own for f, own in zip(flat, spent[word], strict=True))
         first = [places[ranking.index[:, 0].numpy()] for ranking in (exact, answers[word])]
         near = 100 * float(np.mean(great_circle_km(*first) <= 1.0))
-        _, seconds, size = made[word]
-        print(f"{word} | {rate:,.0f} | {ratio} | {near:.1f} % | {seconds:,.1f} | {size:,.0f}")
-    for word in words if mapped else ():
-        own, file = resident[word]
-        print(f"{word}: resident after its search {own:,.0f} MB of our own, {file:,.0f} of files")
+        rate, (_, seconds, size) = asked.queries / statistics.median(spent[word]), made[word]
+        print(f"{word} | {rate:,.0f} | {ratio:.1f} | {near:.1f} % | {seconds:,.1f} | {size:,.0f}")
+    print(f"resident before: {before[0]:,.0f} MB of our own, {before[1]:,.0f} MB of files")
+    for word in words:
+        print(f"{word}: at most {peak[word].own:,.0f} MB, {peak[word].file:,.0f} MB of files")
 
 
 if __name__ == "__main__":

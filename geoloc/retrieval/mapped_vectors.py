@@ -16,6 +16,7 @@ from geoloc.errors import DataError
 from geoloc.retrieval.vectors import check_unit
 
 _ROWS_AT_A_TIME = 65_536
+_PICKED_BEFORE_LETTING_GO = 4096
 _SAFETENSORS_TYPES = {"F32": "<f4", "F16": "<f2"}
 
 
@@ -53,6 +54,7 @@ class MappedVectors:
             raise DataError(f"{path} is torn: it ends before its last row")
         flat = np.frombuffer(self._map, self._type, self._count * self._dim, self._offset)
         self._array = flat.reshape(shape)
+        self._picked = 0
         for start in range(0, self._count, _ROWS_AT_A_TIME):
             block = self.rows(start, min(start + _ROWS_AT_A_TIME, self._count))
             check_unit(block, what=f"{path.name}, from row {start}: candidate")
@@ -78,7 +80,13 @@ class MappedVectors:
 
     def pick(self, index: Int64[Tensor, " row"]) -> Float32[Tensor, "row embedding"]:
         """A copy of these rows."""
-        return torch.from_numpy(self._array[index.numpy()].astype(np.float32))
+        picked = torch.from_numpy(self._array[index.numpy()].astype(np.float32))
+        # Each row drags the pages around it in.
+        self._picked += len(index)
+        if self._picked > _PICKED_BEFORE_LETTING_GO:
+            self._let_go(0, self._count)
+            self._picked = 0
+        return picked
 
     def _let_go(self, start: int, stop: int) -> None:
         """Pages of these rows are no longer ours; a page shared with others is read again."""
