@@ -30,7 +30,12 @@ def test_a_papers_answers_score_as_a_whole_table_does(folder, capsys):
     truth = ["--truth", str(folder / "test.csv")]
     assert main(["score", str(folder / "paper.csv"), *truth, *FOREIGN, *words]) == 0
     (joined,) = json.loads(capsys.readouterr().out)["files"]
-    assert [s["protocol"] for s in joined["scores"]] == ["osv5m-official", "osv5m-clean", "geoclip"]
+    assert [s["protocol"] for s in joined["scores"]] == [
+        "osv5m-official",
+        "osv5m-clean",
+        "geoclip",
+        "im2gps",
+    ]
     for one, other in zip(whole["scores"], joined["scores"], strict=True):
         assert one["metrics"] == pytest.approx(other["metrics"])
 
@@ -51,6 +56,7 @@ def test_several_files_are_compared_within_the_width_of_a_terminal(folder, capsy
         "osv5m-official",
         "osv5m-clean",
         "geoclip",
+        "im2gps",
     ]
     assert main(["score", *files, *truth, *columns, "--format", "markdown"]) == 0
     assert capsys.readouterr().out.count("\n# ") == 2
