@@ -20,6 +20,7 @@ MOST_BLOCK_SHARE = 0.2
 
 _SAMPLE = 4000
 _FEWEST = 30
+CONTINUED = "  "
 _NEAR = 0.3
 _MOST_PAIRS = 100_000
 _SHUFFLES = 39
@@ -97,8 +98,11 @@ def block_warning(correlation_km: float | None, block_km: float) -> str | None:
 
 
 def told_blocks(how: Mapping[str, Any]) -> str:
-    """In words which blocks intervals come from, and any warning: one line or two."""
+    """In words which blocks intervals come from; a warning's later lines begin with `CONTINUED`."""
     line = f"95 % intervals from {how['blocks']:,} spatial blocks of {how['block_km']:g} km"
     if how["correlation_length_km"]:
         line += f"; errors resemble one another over some {how['correlation_length_km']:,.0f} km"
-    return line + (f"\n{fill('WARNING: ' + how['warning'], 98)}" if how["warning"] else "")
+    if not how["warning"]:
+        return line
+    warning = fill(f"WARNING: {how['warning']}", 98, subsequent_indent=CONTINUED)
+    return f"{line}\n{warning}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from geoloc.evaluation.error_correlation import told_blocks
+from geoloc.evaluation.error_correlation import CONTINUED, told_blocks
 from geoloc.evaluation.markdown_table import markdown_table, percent, plain_number
 from geoloc.evaluation.pairing import PairedComparison, PairedDifference
 from geoloc.evaluation.scoring import Scores
@@ -93,10 +93,18 @@ class ScoreReport:
         parts: list[str] = []
         for file in self.files:
             parts += [f"# {file.name}", *file.told_unmatched()]
-            parts += [scores_text(each) for each in file.scores]
+            parts += [_facts_as_list(scores_text(each)) for each in file.scores]
         if self.comparisons:
-            parts += ["# In pairs", *(_comparison(each) for each in self.comparisons), _READING]
+            pairs = (_facts_as_list(_comparison(each)) for each in self.comparisons)
+            parts += ["# In pairs", *pairs, _READING]
         return "\n\n".join(parts) + "\n"
+
+
+def _facts_as_list(text: str) -> str:
+    """The lines above a table as a list, since Markdown would run them together."""
+    facts, _, table = text.partition("\n\n")
+    whole = facts.replace(f"\n{CONTINUED}", " ")
+    return "\n".join(f"- {line}" for line in whole.splitlines()) + "\n\n" + table
 
 
 def scores_text(scores: Scores) -> str:
