@@ -16,7 +16,7 @@ from geoloc.errors import DataError
 from geoloc.retrieval.vectors import check_unit
 
 _ROWS_AT_A_TIME = 65_536
-_PICKED_BEFORE_LETTING_GO = 4096
+_PICKED_AT_A_TIME = 4096
 _SAFETENSORS_TYPES = {"F32": "<f4", "F16": "<f2"}
 
 
@@ -80,12 +80,15 @@ class MappedCandidates:
 
     def pick(self, index: Int64[Tensor, " row"]) -> Float32[Tensor, "row embedding"]:
         """A copy of these rows."""
-        picked = torch.from_numpy(self._array[index.numpy()].astype(np.float32))
-        # Each row drags the pages around it in.
-        self._picked += len(index)
-        if self._picked > _PICKED_BEFORE_LETTING_GO:
-            self._let_go(0, self._count)
-            self._picked = 0
+        picked = torch.empty(len(index), self._dim)
+        for start in range(0, len(index), _PICKED_AT_A_TIME):
+            some = index[start : start + _PICKED_AT_A_TIME]
+            picked[start : start + len(some)] = torch.from_numpy(self._array[some.numpy()])
+            # Each row drags the pages around it in.
+            self._picked += len(some)
+            if self._picked >= _PICKED_AT_A_TIME:
+                self._let_go(0, self._count)
+                self._picked = 0
         return picked
 
     def _let_go(self, start: int, stop: int) -> None:

@@ -37,13 +37,13 @@ def test_a_saved_gallery_is_mapped_by_its_tensors_name(rows, tmp_path, encode):
 
 
 def test_rows_are_right_wherever_pages_begin(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(mapped_module, "_PICKED_BEFORE_LETTING_GO", 3)
+    monkeypatch.setattr(mapped_module, "_PICKED_AT_A_TIME", 3)
     vectors = rows(3000, 7, 0)
     np.save(tmp_path / "v.npy", vectors.numpy())
     mapped = MappedCandidates(tmp_path / "v.npy")
     for start, stop in ((0, 1), (145, 146), (147, 1203), (2999, 3000), (0, 3000), (145, 146)):
         assert torch.equal(mapped.rows(start, stop), vectors[start:stop])
-        some = torch.tensor([stop - 1, start])
+        some = torch.tensor([stop - 1, start, 2, 5, 1000])
         assert torch.equal(mapped.pick(some), vectors[some])
 
 
