@@ -192,8 +192,29 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     faiss.omp_set_num_threads(asked.threads)
+    print(product_rates())
     with tempfile.TemporaryDirectory() as scratch:
         table(asked, asked.cache or Path(scratch), Path(scratch))
+
+
+def product_rates() -> str:
+    """What the processor multiplies, 1,024 queries by a tile of 2,048."""
+    query, tile = torch.randn(1024, DIM), torch.randn(2048, DIM)
+    cast = {
+        "float32": (query, tile.T),
+        "bfloat16": (query.bfloat16(), tile.bfloat16().T),
+        "int8": ((30 * query).to(torch.int8), (30 * tile).to(torch.int8).T),
+    }
+    words = []
+    for name, (left, right) in cast.items():
+        multiply = torch._int_mm if name == "int8" else torch.mm
+        multiply(left, right)
+        start = time.process_time()
+        for _ in range(10):
+            multiply(left, right)
+        rate = 10 * 2 * 1024 * 2048 * DIM / (time.process_time() - start) / 1e9
+        words.append(f"{name} {rate:.0f}")
+    return f"products, in 10^9 operations a CPU-second: {', '.join(words)}"
 
 
 def searched(

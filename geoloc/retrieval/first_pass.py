@@ -111,7 +111,7 @@ class CodedPass:
     Args:
         candidate: unit vectors.
         precision: ``int8``, one step for all candidates and one for each query, on a CPU; or
-            ``float16``.
+            ``float16``. Without VNNI or AMX, sums of int8 products can saturate: not there.
 
     Raises:
         ConfigError: int8 is asked for on another device than a CPU.

@@ -21,7 +21,7 @@ _SAFETENSORS_TYPES = {"F32": "<f4", "F16": "<f2"}
 
 
 class MappedVectors:
-    """VectorRows of a file, float32 or float16, read when they are needed and then let go.
+    """Vectors of a file, float32 or float16, read when they are needed and then let go.
 
     What is resident is a block of rows, whatever the size of the file; the operating system keeps
     as much of the file in its cache as it has room for.

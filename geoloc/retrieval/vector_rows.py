@@ -41,7 +41,7 @@ class VectorRows(Protocol):
 
 
 class HeldVectors:
-    """VectorRows held in memory as float32.
+    """Vectors held in memory as float32.
 
     Args:
         embedding: unit vectors.
