@@ -37,7 +37,7 @@ def _faiss() -> Any:
 
 
 class FaissIndex:
-    """VectorRows by faiss (Johnson, Douze and Jégou 2017), their scores by us.
+    """Candidates by faiss (Johnson, Douze and Jégou 2017), their scores by us.
 
     Whatever faiss compares, the candidates it returns are scored again from the vectors themselves,
     as `ExactIndex` scores: an approximate index may miss a candidate, it never misjudges one. Where

@@ -29,7 +29,7 @@ class Tiling:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Hits:
-    """VectorRows that may be among the k best, sorted by query.
+    """Candidates that may be among the k best, sorted by query.
 
     Attributes:
         row: which query.
