@@ -114,7 +114,10 @@ class EvaluationResult:
         shown = [terminal_table(report) for report in self.reports if report.protocol == first]
         others = dict.fromkeys(r.protocol for r in self.reports if r.protocol != first)
         also = f", also under {' and '.join(others)}" if others else ""
-        return "\n".join(shown) + f"\nreports{also}, predictions, maps and curves: {self.out}"
+        return (
+            "\n".join(shown)
+            + f"\nreports{also}, predictions, maps and curves: {self.out} (one page: report.html)"
+        )
 
 
 def evaluate_run(request: EvaluationRequest, *, say: Say) -> EvaluationResult:
