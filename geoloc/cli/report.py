@@ -14,7 +14,7 @@ def add_parser(commands: Commands) -> None:
         "report",
         help="one page on evaluated runs",
         description="Write one HTML file, without network or script, over all evaluations of a "
-        "run; of several runs, compare each with the first on the images they share.",
+        "run; of several runs, compare each with every later one on the images they share.",
     )
     parser.add_argument(
         "run_folders", nargs="+", type=Path, metavar="RUN", help="folders of evaluated runs"

@@ -136,9 +136,8 @@ def split_table(
     table = read_samples(
         source, latitude=request.latitude, longitude=request.longitude, labels=columns
     )
-    area = Areas.load().locate(np.nan_to_num(table.latlon_deg)).area_index
-    continent = _named(Areas.load().continent, area)
-    country = _named(Areas.load().country_code, area)
+    located = Areas.load().locate(np.nan_to_num(table.latlon_deg))
+    continent, country = _or_sea(located.continent), _or_sea(located.country_code)
     told, group = _groups(table, request, columns, country)
     lone = pd.isna(group) & table.has_place
     group[lone] = [f"sample {key}" for key in table.keys()[lone].tolist()]
@@ -187,9 +186,9 @@ def _groups(
     return f"{request.by} (column {column})", table.texts(column or columns[0])
 
 
-def _named(names: Shaped[np.ndarray, " area"], area: np.ndarray) -> Shaped[np.ndarray, " row"]:
-    # The last one, which index -1 picks, is the sea; some islands have no continent either.
-    return np.array([name or _AT_SEA for name in (*names.tolist(), None)], dtype=object)[area]
+def _or_sea(names: Shaped[np.ndarray, " row"]) -> Shaped[np.ndarray, " row"]:
+    # Some islands have no continent either.
+    return np.array([name or _AT_SEA for name in names], dtype=object)
 
 
 def _counts(split: Shaped[np.ndarray, " row"]) -> dict[str, int]:

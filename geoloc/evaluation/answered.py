@@ -113,10 +113,8 @@ def refuse_shared_samples(fitted: Embedded, tested: Embedded, *, fitted_on: str,
 
 def continents(latlon_deg: Float64[np.ndarray, "row 2"]) -> Shaped[np.ndarray, " row"]:
     """Two letters of the continent that holds each place, or "at sea"."""
-    areas = Areas.load()
-    index = areas.locate(latlon_deg).area_index
-    names = np.append(areas.continent, np.array([None], dtype=object))[index]
-    return np.array([name or AT_SEA for name in names], dtype=object)
+    found = Areas.load().locate(latlon_deg).continent
+    return np.array([name or AT_SEA for name in found], dtype=object)
 
 
 def _samples(embedded: Embedded) -> list[str]:

@@ -116,12 +116,10 @@ def analyse_errors(
     """
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
     table = prediction_table(frame)
-    areas = Areas.load()
     known = StrataSources(
         frame=frame,
         true_deg=table.true_deg,
-        located=areas.locate(table.true_deg),
-        areas=areas,
+        located=Areas.load().locate(table.true_deg),
         training_deg=training_latlon_deg,
     )
     asked = chosen_strata(by, frame, training=training_latlon_deg is not None)
@@ -153,7 +151,7 @@ def _served(
         country=labels.get("country") or stratum_labels("country", known),
         continent=labels.get("continent") or stratum_labels("continent", known),
         true_country=known.located.country_code,
-        predicted_country=known.areas.locate(pred_deg).country_code,
+        predicted_country=Areas.load().locate(pred_deg).country_code,
     )
 
 

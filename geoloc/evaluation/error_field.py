@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float64
 
 from geoloc.errors import DataError
+from geoloc.evaluation.error_correlation import block_warning
 from geoloc.evaluation.metrics import geoscore
 from geoloc.geostatistics import (
     Autocorrelation,
@@ -34,8 +35,6 @@ FEWEST_IMAGES = 100
 NEIGHBOURS = 8
 SAMPLED_PAIRS = 4_000_000
 FURTHEST_KM = 5000.0
-BLOCK_SHARE = 5.0
-"""Blocks count as long enough from this many effective ranges on."""
 
 _MODEL = "exponential"
 _CLASSES = 30
@@ -82,10 +81,16 @@ class ErrorField:
 
     @property
     def blocks_long_enough(self) -> bool:
-        """Whether blocks are five effective ranges long, or errors know nothing of each other."""
-        if self.effective_range_km is None:
-            return not self.structured
-        return self.block_km >= BLOCK_SHARE * self.effective_range_km
+        """Whether errors are alike over a fifth of a block at most (see `block_warning`)."""
+        return block_warning(self.correlation_length_km, self.block_km) is None
+
+    @property
+    def correlation_length_km(self) -> float:
+        """Lag at which the likeness of errors has fallen to 1/e; 0 where there is none to be seen.
+
+        The scale of the exponential model, a third of its effective range where there is no nugget.
+        """
+        return self.fit.scale if self.structured else 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The field as JSON objects, without the entries of single images."""
@@ -113,7 +118,7 @@ class ErrorField:
             ),
             "furthest_km": FURTHEST_KM,
             "block_km": self.block_km,
-            "block_share": BLOCK_SHARE,
+            "correlation_length_km": self.correlation_length_km,
             "blocks_long_enough": self.blocks_long_enough,
         }
 

@@ -156,14 +156,12 @@ def _field(told: Mapping[str, Any]) -> str:
 
 def _judged(told: Mapping[str, Any]) -> str:
     """Whether the blocks of the intervals are long beside the reach of errors."""
-    reach, block = told["effective_range_km"], told["block_km"]
+    length, block = told["correlation_length_km"], told["block_km"]
     if told["blocks_long_enough"]:
         return f"blocks of {block:g} km are long enough for the intervals above"
-    length = f"{block / reach:.1f}" if reach is not None else "hardly any"
     return (
-        f"blocks of {block:g} km are {length} effective ranges long, and "
-        f"should be {told['block_share']:g}: the intervals above may be too narrow; try a longer "
-        "--block-km"
+        f"likeness falls to 1/e over {plain_number(length)} km, more than a fifth of a block of "
+        f"{block:g} km: the intervals above are too narrow; try a longer --block-km"
     )
 
 

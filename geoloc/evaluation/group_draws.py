@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from geoloc.evaluation.resampling import BlockDraws
+
 MIN_DRAWN_BLOCKS = 5
 
 
@@ -27,15 +29,12 @@ class GroupDraws:
 
     @classmethod
     def of(cls, block: Int64[np.ndarray, " row"], *, resamples: int, seed: int) -> GroupDraws:
-        """Draws of the blocks that rows lie in.
-
-        Source: P. Hall, Stochastic Processes and their Applications 20, 1985 (spatial blocks).
-        """
-        known, member = np.unique(block, return_inverse=True)
-        draws = resamples if len(known) >= MIN_DRAWN_BLOCKS else 0
-        even = np.full(len(known), 1.0 / len(known))
-        times = np.random.default_rng(seed).multinomial(len(known), even, size=draws)
-        return cls(member=member.astype(np.int64), times=times.astype(np.float64))
+        """Draws of the blocks that rows lie in, as `BlockDraws` makes them."""
+        enough = len(np.unique(block)) >= MIN_DRAWN_BLOCKS
+        drawn = BlockDraws(
+            block, resamples=resamples if enough else 0, generator=np.random.default_rng(seed)
+        )
+        return cls(member=drawn.member.astype(np.int64), times=drawn.times)
 
     def __len__(self) -> int:
         return len(self.times)

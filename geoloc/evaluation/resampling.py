@@ -34,23 +34,23 @@ class BlockDraws:
 
     Attributes:
         blocks: how many different blocks there are.
+        member: the block of each row, numbered from 0.
+        times: how often each block stands in each draw.
     """
 
     def __init__(
         self, block: Int64[np.ndarray, " row"], *, resamples: int, generator: np.random.Generator
     ) -> None:
-        known, self._member = np.unique(block, return_inverse=True)
+        known, self.member = np.unique(block, return_inverse=True)
         self.blocks = len(known)
         even = np.full(self.blocks, 1.0 / self.blocks)
-        self._times = generator.multinomial(self.blocks, even, size=resamples).astype(np.float64)
+        self.times = generator.multinomial(self.blocks, even, size=resamples).astype(np.float64)
 
     def means(self, measure: RowMeasure) -> Float64[np.ndarray, " draw"]:
         """The mean of a measure under each draw; not a number where no drawn row counts."""
         weight = measure.counted.astype(np.float64)
-        total = self._times @ np.bincount(
-            self._member, weight * measure.value, minlength=self.blocks
-        )
-        count = self._times @ np.bincount(self._member, weight, minlength=self.blocks)
+        total = self.times @ np.bincount(self.member, weight * measure.value, minlength=self.blocks)
+        count = self.times @ np.bincount(self.member, weight, minlength=self.blocks)
         return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
     def medians(self, value: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, " draw"]:
@@ -60,16 +60,16 @@ class BlockDraws:
         row by row.
         """
         order = np.argsort(value, kind="stable")
-        ordered, member = value[order], self._member[order]
+        ordered, member = value[order], self.member[order]
         size = max(1, int(np.sqrt(len(value))))
         run = np.arange(len(value)) // size
         runs = int(run[-1]) + 1
         rows = np.bincount(run * self.blocks + member, minlength=runs * self.blocks)
-        reached = np.cumsum(self._times @ rows.reshape(runs, self.blocks).T, axis=1)
+        reached = np.cumsum(self.times @ rows.reshape(runs, self.blocks).T, axis=1)
         half = reached[:, -1] / 2.0
         found = (reached < half[:, None]).sum(axis=1)
-        medians = np.empty(len(self._times))
-        for draw, (times, at) in enumerate(zip(self._times, found, strict=True)):
+        medians = np.empty(len(self.times))
+        for draw, (times, at) in enumerate(zip(self.times, found, strict=True)):
             before = reached[draw, at - 1] if at else 0.0
             inside = slice(at * size, (at + 1) * size)
             sums = before + np.cumsum(times[member[inside]])

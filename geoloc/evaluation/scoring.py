@@ -112,10 +112,15 @@ def score_predictions(
         CoordinateError: a place is not finite or out of range; the row and its key are named.
     """
     table = prediction_table(frame, columns=columns)
-    scores = score_table(
-        table, [protocol], gallery_latlon_deg=gallery_latlon_deg, resamples=resamples, seed=seed
+    (scores,) = score_table(
+        table,
+        [protocol],
+        gallery_latlon_deg=gallery_latlon_deg,
+        areas=areas,
+        resamples=resamples,
+        seed=seed,
     )
-    return scores[0] if areas is None else replace(scores[0], areas=area_accuracy(table, areas))
+    return scores
 
 
 def score_table(
@@ -123,6 +128,7 @@ def score_table(
     protocols: Sequence[EvaluationProtocol | str],
     *,
     gallery_latlon_deg: Float64[np.ndarray, "place 2"] | None = None,
+    areas: Areas | None = None,
     resamples: int = RESAMPLES,
     block_km: float = BLOCK_KM,
     seed: int = 0,
@@ -133,6 +139,7 @@ def score_table(
         table: the predictions.
         protocols: some of `PROTOCOLS`, or their names.
         gallery_latlon_deg: the places that could be answered, for the gallery's ceiling.
+        areas: polygons, for accuracy of country and region by polygon.
         resamples: draws of the bootstrap; 0 for no intervals.
         block_km: side of the bootstrap's blocks.
         seed: of the bootstrap.
@@ -154,7 +161,9 @@ def score_table(
         first_km = rows.distance_km(chosen[0])
         reach = correlation_length_km(table.true_deg, first_km, block_km=block_km, seed=seed)
         bootstrap = replace(bootstrap, correlation_km=reach)
-    return [_scores(rows, each, gallery_latlon_deg, bootstrap) for each in chosen]
+    by_area = None if areas is None else area_accuracy(table, areas)
+    scores = [_scores(rows, each, gallery_latlon_deg, bootstrap) for each in chosen]
+    return [replace(each, areas=by_area) for each in scores]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

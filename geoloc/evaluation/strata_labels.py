@@ -16,7 +16,7 @@ from geoloc.evaluation.metrics import nearest_place_index
 from geoloc.evaluation.resampling import spatial_blocks
 from geoloc.evaluation.strata import StratumLabels
 from geoloc.geodesy import great_circle_km
-from geoloc.places import Areas, AreaTable
+from geoloc.places import AreaTable
 
 DISTANCE_EDGES_KM = (1.0, 5.0, 25.0, 100.0, 500.0)
 DENSITY_CELL_KM = 100.0
@@ -51,14 +51,12 @@ class StrataSources:
         frame: the predictions with every column they came with.
         true_deg: true places.
         located: where they lie.
-        areas: the polygons that say so.
         training_deg: places of the training set, where they are known.
     """
 
     frame: pd.DataFrame
     true_deg: Float64[np.ndarray, "row 2"]
     located: AreaTable
-    areas: Areas
     training_deg: Float64[np.ndarray, "place 2"] | None = None
 
 
@@ -177,13 +175,12 @@ def _region(known: StrataSources) -> StratumLabels:
 
 
 def _continent(known: StrataSources) -> StratumLabels:
-    return _text_labels("continent", continent_names(known.areas, known.located), source=_POLYGONS)
+    return _text_labels("continent", continent_names(known.located), source=_POLYGONS)
 
 
-def continent_names(areas: Areas, located: AreaTable) -> np.ndarray:
+def continent_names(located: AreaTable) -> np.ndarray:
     """Continent of each place in words, None at sea and on islands that belong to none."""
-    code = np.append(areas.continent, np.array([None], dtype=object))[located.area_index]
-    return np.array([CONTINENTS.get(each) for each in code], dtype=object)
+    return np.array([CONTINENTS.get(each) for each in located.continent], dtype=object)
 
 
 def _distance(known: StrataSources) -> StratumLabels:

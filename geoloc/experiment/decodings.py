@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,11 +13,9 @@ import torch
 from geoloc.artifacts import write_json
 from geoloc.evaluation import (
     Comparison,
-    ReportRow,
     RowErrors,
     compare,
     read_predictions,
-    score_predictions,
     spatial_blocks,
 )
 from geoloc.experiment.build import Say
@@ -25,7 +23,6 @@ from geoloc.experiment.trained_run import TrainedRun
 from geoloc.geodesy import great_circle_km
 from geoloc.inference.continuous import STARTS_AMONG, Decoding, check_decoding, decode_places
 from geoloc.inference.place_field import PlaceField
-from geoloc.places import Areas
 from geoloc.retrieval import Candidates, Embedded, Gallery, NearestIndex
 
 _FILE = "decodings.json"
@@ -98,24 +95,6 @@ def decoded_frames(
                 frame[column] = list(lists)
             found[decoded_label(name, decoding)] = frame
     return found
-
-
-def decoded_rows(
-    frames: Mapping[str, pd.DataFrame], galleries: Collection[str], protocol: str
-) -> list[ReportRow]:
-    """The lines of a table for all predictions that are no gallery's own.
-
-    No gallery's ceiling bounds them, so they state none.
-    """
-    return [
-        ReportRow(
-            name=label,
-            kind="gallery",
-            scores=score_predictions(frame, protocol, areas=Areas.load()),
-        )
-        for label, frame in frames.items()
-        if label not in galleries
-    ]
 
 
 def tell_gains(

@@ -23,7 +23,6 @@ from geoloc.evaluation import (
     protocol_named,
     reports_json,
     score_guesses,
-    score_predictions,
     terminal_table,
     write_predictions,
 )
@@ -31,7 +30,6 @@ from geoloc.experiment.build import Say
 from geoloc.experiment.decodings import (
     continuous_decodings,
     decoded_frames,
-    decoded_rows,
     tell_gains,
 )
 from geoloc.experiment.embed_run import embed_source
@@ -42,6 +40,7 @@ from geoloc.experiment.galleries import (
     gallery_named,
     place_encoder,
 )
+from geoloc.experiment.gallery_rows import gallery_rows
 from geoloc.experiment.mode_rows import mode_rows, refuse_shared_images
 from geoloc.experiment.run_report import write_run_report
 from geoloc.experiment.split_names import splits_asked
@@ -51,7 +50,6 @@ from geoloc.geodesy import great_circle_km
 from geoloc.inference.continuous import Decoding
 from geoloc.inference.modes import RetrievalMode
 from geoloc.inference.runs import is_finished
-from geoloc.places import Areas
 from geoloc.retrieval import (
     Candidates,
     Embedded,
@@ -249,10 +247,13 @@ def _score(
     _draw(folder, split, frames, guesses)
     encode = place_encoder(trained.model, trained.device)
     recall = place_recall(embedded, encode, device=trained.device)
+    galleries = {name: gallery for name, (gallery, _) in evaluation.searched.items()}
+    scored = [
+        gallery_rows(name, frame, galleries.get(name), evaluation.protocols)
+        for name, frame in frames.items()
+    ]
     reports: list[EvaluationReport] = []
-    for protocol in evaluation.protocols:
-        rows = [_gallery_row(g, frames[n], protocol) for n, (g, _) in evaluation.searched.items()]
-        rows += decoded_rows(frames, evaluation.searched, protocol)
+    for protocol, *rows in zip(evaluation.protocols, *scored, strict=True):
         baselines = score_guesses(frames[first.name], guesses, protocol=protocol, seed=seed)
         rows += [ReportRow(name=n, kind="baseline", scores=s) for n, s in baselines.items()]
         reports.append(
@@ -282,17 +283,3 @@ def _draw(
     for name in (LEAST_MEDIAN, RANDOM_PLACE):
         errors[name] = great_circle_km(true, guesses[name])
     draw_error_curve(errors, folder / "curve.png", title=f"{split}: error distance")
-
-
-def _gallery_row(gallery: Gallery | Candidates, frame: Any, protocol: str) -> ReportRow:
-    scores = score_predictions(
-        frame, protocol, gallery_latlon_deg=gallery.latlon_deg, areas=Areas.load()
-    )
-    return ReportRow(
-        name=gallery.name,
-        kind="gallery",
-        scores=scores,
-        places=len(gallery),
-        duplicates_dropped=gallery.duplicates_dropped,
-        drawn_from=gallery.drawn_from,
-    )

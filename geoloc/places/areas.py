@@ -31,6 +31,7 @@ class AreaTable:
             one. None at sea and in six nameless areas.
         region_code: ISO 3166-2 or Natural Earth's stand-in. None at sea.
         on_land: inside an area; False where a place at sea was given to the nearest coast.
+        continent: as `Areas.continent`. None at sea.
         area_index: row of the area in `Areas`; -1 at sea.
     """
 
@@ -39,6 +40,7 @@ class AreaTable:
     region: Shaped[np.ndarray, " place"]
     region_code: Shaped[np.ndarray, " place"]
     on_land: Bool[np.ndarray, " place"]
+    continent: Shaped[np.ndarray, " place"]
     area_index: Int[np.ndarray, " place"]
 
     def __len__(self) -> int:
@@ -110,6 +112,7 @@ class Areas:
             region=_look_up(self.region, index),
             region_code=_look_up(self.region_code, index),
             on_land=on_land,
+            continent=_look_up(self.continent, index),
             area_index=index,
         )
 

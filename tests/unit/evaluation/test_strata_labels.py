@@ -27,7 +27,6 @@ def sources(places=(PARIS, WINDHOEK, SEA, QUITO), training=None, **columns):
         frame=pd.DataFrame(columns, index=range(len(places))),
         true_deg=true,
         located=areas.locate(true),
-        areas=areas,
         training_deg=training,
     )
 
