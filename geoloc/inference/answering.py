@@ -120,7 +120,7 @@ class Answerer:
                 self.posterior(some, calibration=known),
                 search,
                 detail,
-                moved=self._moved(some, search(STARTS_AMONG)),
+                moved=self._moved(some, search),
                 calibration=known,
             )
         return told
@@ -142,7 +142,7 @@ class Answerer:
             images: how many independent images it stands for.
         """
         posterior = self.posterior(pooled, calibration=self.calibration, images=images)
-        moved = self._moved(pooled, posterior.hits(STARTS_AMONG))
+        moved = self._moved(pooled, posterior.hits)
         return self.describe([query], posterior, posterior.hits, detail, moved=moved)[0]
 
     def posterior(
@@ -226,10 +226,10 @@ class Answerer:
     def _search(self, query: Tensor, depth: int) -> Tensor:
         return torch.as_tensor(self.index.search(query, min(depth, len(self.candidates))).index)
 
-    def _moved(self, query: Tensor, hits: Tensor) -> Decoded | None:
+    def _moved(self, query: Tensor, search: Search) -> Decoded | None:
         if self.decoding == "argmax":
             return None
-        return decode_places(self.decoding, self._field, query, hits)
+        return decode_places(self.decoding, self._field, query, search(STARTS_AMONG))
 
     @cached_property
     def _field(self) -> PlaceField:
