@@ -141,5 +141,5 @@ def smoothed(
 
 
 def _taking_part(posterior: GalleryPosterior) -> list[Int64[Tensor, " _"]]:
-    hits = posterior.hits(CANDIDATES).cpu()
+    hits = posterior.by_probability(CANDIDATES).cpu()
     return [torch.unique(hits[max(at - 1, 0) : at + 2]) for at in range(len(hits))]

@@ -45,10 +45,10 @@ def test_offsets_move_scores_and_probabilities() -> None:
 def test_a_large_scale_neither_overflows_nor_exceeds_one() -> None:
     gallery = unit_rows(5, 0)
     got = GalleryPosterior.of(gallery[:1], gallery, scale=1e4)
-    assert got.hits(2)[0, 0] == 0
+    assert got.by_score(2)[0, 0] == 0
     assert 0.999 < got.probability[0, 0] <= 1.0
     assert torch.isfinite(got.probability).all()
-    assert got.hits(50).shape == (1, 5)
+    assert got.by_score(50).shape == (1, 5)
 
 
 @pytest.mark.parametrize(("likeness", "worth"), [(1.0, 1.0), (0.0, 4.0), (0.5, 1.6)])

@@ -21,7 +21,7 @@ def ranked(
     posterior: GalleryPosterior, places_deg: np.ndarray, top_k: int, apart_km: float, moved=None
 ) -> list[RankedPlaces]:
     return rank_places(
-        posterior.hits,
+        posterior.by_probability,
         posterior,
         places_deg,
         unit=unit_vectors(places_deg),
@@ -105,7 +105,7 @@ def test_the_search_goes_deeper_until_enough_places_lie_apart() -> None:
 
     def search(count: int) -> torch.Tensor:
         asked.append(count)
-        return posterior.hits(count)
+        return posterior.by_probability(count)
 
     (told,) = rank_places(
         search, posterior, places_deg, unit=unit_vectors(places_deg), top_k=2, apart_km=25.0

@@ -58,13 +58,13 @@ def test_an_unsure_image_between_two_sure_ones_goes_where_they_are() -> None:
     share = torch.tensor([sure, torn, sure])
     seen = GalleryPosterior(score=share * 2, probability=share)
     told = trip_posterior(seen, TOWNS, [1.0, 1.0], Travel())
-    assert told.hits(1)[:, 0].tolist() == [0, 0, 0]
+    assert told.by_probability(1)[:, 0].tolist() == [0, 0, 0]
     assert told.probability[1, 2] < 0.01
     assert told.probability.sum(dim=1).tolist() == pytest.approx([1.0] * 3)
     assert torch.equal(told.score, seen.score)
     # After a year between photographs the neighbours say nothing.
     later = trip_posterior(seen, TOWNS, [9000.0, 9000.0], Travel(anywhere=0.0))
-    assert later.hits(1)[1, 0] == 2
+    assert later.by_probability(1)[1, 0] == 2
 
 
 def test_one_image_is_a_trip_that_changes_nothing() -> None:
