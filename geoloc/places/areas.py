@@ -185,7 +185,7 @@ def _load() -> Areas:
         raise DataError(f"{source}: the areas are missing; reinstall geoloc with its package data")
     with source.open("rb") as file:
         table = parquet.read_table(file)
-    geometry = shapely.from_wkb(table["geometry"].to_numpy())
+    geometry = shapely.from_wkb(_column(table, "geometry"))
     polygon, area = shapely.get_parts(geometry, return_index=True)
     # one area carries a stray line of a few metres beside its polygons
     solid = shapely.get_type_id(polygon) == _POLYGON
