@@ -159,9 +159,11 @@ def read_gazetteer(path: Path) -> Gazetteer:
         raise CoordinateError(f"{path}: a city's lat or lon is not a number: {error}") from error
     if table.column_names != _COLUMNS:
         raise DataError(f"{path}: expected the columns {_COLUMNS}, found {table.column_names}")
-    latlon_deg = np.stack([table[axis].to_numpy() for axis in ("lat", "lon")], axis=-1)
+    latlon_deg = np.array(
+        [table[axis].to_pylist() for axis in ("lat", "lon")], dtype=float
+    ).T.copy()
     validate_latlon(latlon_deg, what=f"{path}: city")
-    # By way of lists: `to_numpy` would import pandas for text.
+    # By way of lists: `to_numpy` would import pandas.
     name, admin1, admin2, country = (
         np.array(table[column].to_pylist(), dtype=object) for column in _COLUMNS[2:]
     )
