@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
-from geoloc.data.resampling import as_image, as_pixels, numba_kernel
+from geoloc.data.resampling import as_image, as_pixels, numba_kernel, worth_compiling
 from geoloc.models.image_encoder import ImagePreset
 
 _ENHANCERS = {
@@ -87,7 +87,7 @@ def to_tensor(
     """
     table = _table(preset.mean, preset.std)
     height, width = pixels.shape[:2]
-    kernel = _colour_kernel()
+    kernel = _colour_kernel() if worth_compiling() else None
     if kernel is None:
         levels = pixels[:, ::-1] if mirrored else pixels
         planes = [table[c][levels[..., c]] for c in range(3)]

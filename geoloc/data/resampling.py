@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal, TypeAlias
@@ -23,6 +25,9 @@ PILLOW_FILTERS = {
     "nearest": Image.Resampling.NEAREST,
 }
 _rooms = Workspace()
+# Importing numba takes as long as Pillow takes for some ten photographs.
+_SOONEST = 16
+_asked = itertools.count()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +80,7 @@ def resample(
     x0, y0, x1, y1 = how.window
     if how.size == (right - left, bottom - top):
         return part[y0:y1, x0:x1]
-    kernel = numba_kernel()
+    kernel = numba_kernel() if worth_compiling() else None
     if kernel is None or how.interpolation == "nearest" or _pillows_order() == "unknown":
         image = as_image(part).resize(how.size, PILLOW_FILTERS[how.interpolation])
         return as_pixels(image.crop(how.window))
@@ -148,6 +153,14 @@ def as_pixels(image: Image.Image) -> UInt8[np.ndarray, "height width 4"]:
     """An image of Pillow's as bytes of red, green, blue and an unused one."""
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     return np.asarray(rgb.convert("RGBX"))
+
+
+def worth_compiling() -> bool:
+    """Whether compiled code is there or worth loading: not for the first few images of a process.
+
+    Pillow gives the same bytes, so that who asks about one image need not wait for numba.
+    """
+    return "numba" in sys.modules or next(_asked) >= _SOONEST
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geoloc.data.colours import ColourChange, to_tensor, vary_colours
 from geoloc.data.encoded_image import EncodedImage
-from geoloc.data.resampling import Box, Resizing, as_pixels, resample
+from geoloc.data.resampling import Box, Resizing, as_pixels, numba_kernel, resample
 from geoloc.errors import ConfigError
 from geoloc.models.image_encoder import ImagePreset
 
@@ -155,6 +155,7 @@ def augment(
 @functools.cache
 def make_ready() -> None:
     """Compile what images go through (or load it compiled), so that forked processes have it."""
+    numba_kernel()
     image, preset = Image.new("RGB", (32, 32)), ImagePreset(size=16)
     preprocess(image, preset)
     # All colour changes and a mirror.

@@ -1,14 +1,19 @@
-"""GeoCLIP as released: its model on a CLIP tower, and its gallery encoded once."""
+"""GeoCLIP as released: its model on a CLIP tower, and places encoded once."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float64
 from torch import Tensor
 
-from geoloc.models import DualEncoder
+from geoloc.models import DualEncoder, LocationEncoder
+from geoloc.models.fingerprint import fingerprint_tensors
 from geoloc.models.geoclip import gallery_places, load_geoclip
 from geoloc.models.open_clip_encoder import DEFAULT_NAME, DEFAULT_WEIGHTS, OpenClipEncoder
 from geoloc.retrieval import Gallery, places_fingerprint
@@ -45,23 +50,42 @@ def geoclip_gallery(
         gallery_file: CSV of places; by default that of the installed package `geoclip`.
         cache_folder: where encoded galleries are kept; by default `default_cache`.
     """
-    device = next(model.parameters()).device
+    kept = encoded_places(
+        model.location_encoder,
+        gallery_places(gallery_file),
+        cache=default_cache() if cache_folder is None else Path(cache_folder),
+    )
+    return replace(kept, model_fingerprint=model.fingerprint())
+
+
+def encoded_places(
+    encoder: LocationEncoder,
+    latlon_deg: Float64[np.ndarray, "place 2"],
+    *,
+    cache: Path | None,
+) -> Gallery:
+    """Distinct places with their unit vectors under a location encoder, and its fingerprint.
+
+    Images play no part in them: models that differ in their image towers share one entry.
+
+    Args:
+        encoder: of the places.
+        latlon_deg: the places; repetitions are dropped.
+        cache: folder with an entry for each encoder and list of places; None keeps nothing.
+    """
+    device = next(encoder.parameters()).device
 
     @torch.inference_mode()
-    def encode(latlon_deg: Tensor) -> Tensor:
-        return model.embed_places(latlon_deg.to(device)).float().cpu()
+    def encode(block_deg: Tensor) -> Tensor:
+        return F.normalize(encoder(block_deg.to(device)).float(), dim=-1).cpu()
 
-    places = gallery_places(gallery_file)
-    fingerprint = model.fingerprint()
-    cache = default_cache() if cache_folder is None else Path(cache_folder)
-    # One folder a model and set of places: two models in turn do not throw each other out.
-    folder = cache / f"{GALLERY_NAME}-{fingerprint[:16]}-{places_fingerprint(places)[:16]}"
+    fingerprint = fingerprint_tensors(encoder.state_dict(), label="location encoder")
+    if cache is None:
+        return Gallery.build(latlon_deg, encode, model_fingerprint=fingerprint, name=GALLERY_NAME)
+    # One folder an encoder and list of places: two in turn do not throw each other out.
+    folder = cache / f"{GALLERY_NAME}-{fingerprint[:16]}-{places_fingerprint(latlon_deg)[:16]}"
     return Gallery.load_or_build(
-        folder,
-        places,
-        encode,
-        model_fingerprint=fingerprint,
-        name=GALLERY_NAME,
+        folder, latlon_deg, encode, model_fingerprint=fingerprint, name=GALLERY_NAME
     )
 
 

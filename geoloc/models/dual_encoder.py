@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from geoloc.batch import GeoBatch
 from geoloc.errors import ConfigError
-from geoloc.models.fingerprint import fingerprint_tensors
+from geoloc.models.fingerprint import Stamp, fingerprint_tensors
 from geoloc.models.image_encoder import ImageEncoder, ImagePreset
 from geoloc.models.location_encoder import LocationEncoder
 from geoloc.models.weight_files import load_strict
@@ -82,6 +82,7 @@ class DualEncoder(nn.Module):
         self.head_hidden = head_hidden
         self.frozen_backbone = frozen_backbone
         self.max_logit_scale = max_logit_scale
+        self._fingerprinted: tuple[Stamp, str] | None = None
         if frozen_backbone:
             image_encoder.requires_grad_(False)
         self.train(self.training)
@@ -153,8 +154,16 @@ class DualEncoder(nn.Module):
         load_strict(self, state, source="trainable state", without=without)
 
     def backbone_fingerprint(self) -> str:
-        """Sha256 of the backbone: equal where the features of equal images are."""
-        return self.image_encoder.fingerprint()
+        """Sha256 of the backbone: equal where the features of equal images are.
+
+        A frozen backbone's is taken once, and again when its tensors have changed.
+        """
+        backbone = self.image_encoder
+        if not self.frozen_backbone or not isinstance(backbone, nn.Module):
+            return backbone.fingerprint()
+        if self._fingerprinted is None or not self._fingerprinted[0].holds_for(backbone):
+            self._fingerprinted = (Stamp.of(backbone), backbone.fingerprint())
+        return self._fingerprinted[1]
 
     def fingerprint(self) -> str:
         """Sha256 over all that an answer depends on: backbone, heads, location encoder, scale."""

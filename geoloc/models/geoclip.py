@@ -75,8 +75,18 @@ def load_location_encoder(
         )
     target = state if sigmas is None else _matched_by_sigma(encoder, state, own)
     load_strict(encoder, target, source=str(path))
-    _flush_denormals(encoder)
+    flush_denormals(encoder)
     return encoder.eval()
+
+
+def fill_location_encoder(encoder: LocationEncoder, path: str | Path) -> None:
+    """Give an encoder of the same architecture the released weights, as `load_location_encoder`.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is of another architecture.
+    """
+    load_strict(encoder, _without_prefix(read_tensors(path)), source=str(path), assign=True)
+    flush_denormals(encoder)
 
 
 def load_image_head(path: str | Path) -> nn.Sequential:
@@ -93,7 +103,7 @@ def load_image_head(path: str | Path) -> nn.Sequential:
         nn.Linear(feature, hidden), nn.ReLU(), nn.Linear(hidden, state["2.weight"].shape[0])
     )
     load_strict(head, state, source=str(path))
-    _flush_denormals(head)
+    flush_denormals(head)
     return head.eval()
 
 
@@ -171,7 +181,7 @@ def gallery_places(path: str | Path | None = None) -> Float[np.ndarray, "place 2
 
 
 @torch.no_grad()
-def _flush_denormals(module: nn.Module) -> None:
+def flush_denormals(module: nn.Module) -> None:
     """Weights too small for a normal float32 (below 1.2e-38) become 0.
 
     Released weights hold tens of thousands, left of units that died in training. They add nothing

@@ -63,7 +63,12 @@ def read_scalar(path: str | Path) -> Tensor:
 
 
 def load_strict(
-    module: nn.Module, state: Mapping[str, Tensor], *, source: str, without: str | None = None
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    source: str,
+    without: str | None = None,
+    assign: bool = False,
 ) -> None:
     """Load `state` into `module`, every name and shape of both sides used, or nothing at all.
 
@@ -73,6 +78,9 @@ def load_strict(
         source: named in the error.
         without: tensors of the module whose name begins so are left as they are, and must not be
             in the state.
+        assign: the module takes the state's tensors themselves, in its own dtype, instead of
+            copying them into its own: what it holds on the device ``meta`` becomes real so, and a
+            file that is mapped into memory is not read before it is used.
 
     Raises:
         CheckpointError: a tensor is missing, left over, or of another shape; names the first few.
@@ -95,7 +103,10 @@ def load_strict(
             + "; ".join(faults[:4])
             + ("; ..." if len(faults) > 4 else "")
         )
-    module.load_state_dict(dict(state), strict=without is None)
+    given = dict(state)
+    if assign:
+        given = {name: tensor.to(own[name].dtype) for name, tensor in state.items()}
+    module.load_state_dict(given, strict=without is None, assign=assign)
 
 
 def _read_torch(path: str | Path) -> object:

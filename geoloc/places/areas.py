@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,14 @@ import shapely
 from jaxtyping import Bool, Float, Int, Shaped
 
 from geoloc.errors import ConfigError, DataError
-from geoloc.geodesy import fibonacci_sphere, validate_latlon
+from geoloc.geodesy import EARTH_RADIUS_KM, fibonacci_sphere, validate_latlon
 from geoloc.places.borders import Edges, draw_lines, find_edges
 from geoloc.places.coast import Coast
 
 _DATA_FILE = "natural_earth_admin1.parquet"
 _POLYGON = 3
+_FEW_PLACES, _FEW_TIMES, _POLAR_COSINE = 64, 16, 0.1
+_asked = itertools.count()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,9 +106,10 @@ class Areas:
         index = self._containing(latlon_deg)
         on_land = index >= 0
         if max_coast_km > 0 and not on_land.all():
-            index[~on_land] = _coast(self).nearest_area(
-                latlon_deg[~on_land], within_km=max_coast_km
-            )
+            at_sea = latlon_deg[~on_land]
+            coast = self._coast_near(at_sea, max_coast_km)
+            if coast is not None:
+                index[~on_land] = coast.nearest_area(at_sea, within_km=max_coast_km)
         return AreaTable(
             country_code=_look_up(self.country_code, index),
             country=_look_up(self.country, index),
@@ -154,6 +158,27 @@ class Areas:
             raise ConfigError(f"tolerance_deg is {tolerance_deg!r}: it must be a number >= 0")
         return list(_outlines(self, tolerance_deg))
 
+    def _coast_near(self, latlon_deg: np.ndarray, within_km: float) -> Coast | None:
+        """A coast that is whole within a distance of some places; None on the open sea.
+
+        The world's takes a second to build: a process that asks about a few places, a few times,
+        has that of the polygons around them.
+        """
+        widest_deg = np.rad2deg(within_km / EARTH_RADIUS_KM) + 0.01
+        cosine = np.cos(np.deg2rad(np.abs(latlon_deg[:, 0]) + widest_deg))
+        few = len(latlon_deg) <= _FEW_PLACES and bool((cosine > _POLAR_COSINE).all())
+        if not few or next(_asked) >= _FEW_TIMES:
+            return _coast(self)
+        south, north = latlon_deg[:, 0] - widest_deg, latlon_deg[:, 0] + widest_deg
+        turns = np.array([[-360.0], [0.0], [360.0]])
+        west, east = (latlon_deg[:, 1] + turns + sign * widest_deg / cosine for sign in (-1, 1))
+        boxes = shapely.box(west.ravel(), np.tile(south, 3), east.ravel(), np.tile(north, 3))
+        near = np.unique(self.tree.query(boxes)[1])
+        if not len(near):
+            return None
+        # Who shares a border that lies near is near too, so that only true coast is taken for it.
+        return Coast.build(find_edges(self.polygon[near], self.polygon_area[near]))
+
     def _containing(self, latlon_deg: np.ndarray) -> np.ndarray:
         """Index of the area that each place lies in, -1 outside all."""
         validate_latlon(latlon_deg)
@@ -184,8 +209,9 @@ def _load() -> Areas:
     if not source.is_file():
         raise DataError(f"{source}: the areas are missing; reinstall geoloc with its package data")
     with source.open("rb") as file:
-        table = parquet.read_table(file)
-    geometry = shapely.from_wkb(table["geometry"].to_numpy())
+        # `read_table` would import pandas.
+        table = parquet.ParquetFile(file).read()
+    geometry = shapely.from_wkb(_column(table, "geometry"))
     polygon, area = shapely.get_parts(geometry, return_index=True)
     # one area carries a stray line of a few metres beside its polygons
     solid = shapely.get_type_id(polygon) == _POLYGON

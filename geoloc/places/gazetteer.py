@@ -143,28 +143,33 @@ def read_gazetteer(path: Path) -> Gazetteer:
         DataError: the file has other columns.
         CoordinateError: a city's place is not a number, or invalid.
     """
-    import pandas as pd
+    import pyarrow as pa
+    from pyarrow import csv
 
-    # all as text: "NA" is Namibia, and places must be the doubles that Python's float() reads
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8")
-    if list(table.columns) != _COLUMNS:
-        raise DataError(f"{path}: expected the columns {_COLUMNS}, found {list(table.columns)}")
-    latlon_deg = np.stack([_numbers(table[axis], path) for axis in ("lat", "lon")], axis=-1)
-    validate_latlon(latlon_deg, what=f"{path}: city")
-    return Gazetteer(
-        latlon_deg=latlon_deg,
-        name=table["name"].to_numpy(dtype=object),
-        admin1=table["admin1"].to_numpy(dtype=object),
-        admin2=table["admin2"].to_numpy(dtype=object),
-        country=table["cc"].to_numpy(dtype=object),
+    # All as text: "NA" is Namibia. Numbers are correctly rounded, as Python's float() has them.
+    text = {name: pa.string() for name in ("name", "admin1", "admin2", "cc")}
+    how = csv.ConvertOptions(
+        column_types={**text, "lat": pa.float64(), "lon": pa.float64()},
+        null_values=[],
+        strings_can_be_null=False,
     )
-
-
-def _numbers(text: Any, path: Path) -> np.ndarray:
     try:
-        return np.array([float(word) for word in text], dtype=np.float64)
-    except ValueError as error:
-        raise CoordinateError(f"{path}: a city's {text.name} is not a number: {error}") from error
+        table = csv.read_csv(path, convert_options=how)
+    except pa.ArrowInvalid as error:
+        raise CoordinateError(f"{path}: a city's lat or lon is not a number: {error}") from error
+    if table.column_names != _COLUMNS:
+        raise DataError(f"{path}: expected the columns {_COLUMNS}, found {table.column_names}")
+    latlon_deg = np.array(
+        [table[axis].to_pylist() for axis in ("lat", "lon")], dtype=float
+    ).T.copy()
+    validate_latlon(latlon_deg, what=f"{path}: city")
+    # By way of lists: `to_numpy` would import pandas.
+    name, admin1, admin2, country = (
+        np.array(table[column].to_pylist(), dtype=object) for column in _COLUMNS[2:]
+    )
+    return Gazetteer(
+        latlon_deg=latlon_deg, name=name, admin1=admin1, admin2=admin2, country=country
+    )
 
 
 def _shipped_file() -> Path:

@@ -17,9 +17,13 @@ import pytest
 from PIL import Image
 
 from geoloc.data.record import Record
+from geoloc.data.resampling import numba_kernel
 from geoloc.data.retries import RetryPolicy
 from geoloc.data.shards import ShardWriter
 from geoloc.models.image_encoder import ImagePreset
+
+# Compared with Pillow from the first image on.
+numba_kernel()
 
 MakeRecords = Callable[..., list[Record]]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +80,22 @@ def test_without_numba_pillow_does_it(monkeypatch):
     monkeypatch.setattr(resampling, "numba_kernel", lambda: None)
     monkeypatch.setattr(colours, "_colour_kernel", lambda: None)
     assert torch.equal(made(), compiled)
+
+
+def test_the_first_images_of_a_process_do_not_wait_for_numba():
+    code = """
+import sys
+from PIL import Image
+from geoloc.data.transforms import make_ready, preprocess
+from geoloc.models.image_encoder import ImagePreset
+image = Image.effect_mandelbrot((70, 50), (-3, -2.5, 2, 2.5), 100).convert("RGB")
+first = preprocess(image, ImagePreset(size=28))
+assert "numba" not in sys.modules
+make_ready()
+assert "numba" in sys.modules
+assert (preprocess(image, ImagePreset(size=28)) == first).all()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_box_follows_an_image_decoded_smaller():

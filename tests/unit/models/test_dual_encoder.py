@@ -146,3 +146,17 @@ def test_impossible_models_are_refused():
 def test_the_preset_is_the_backbones(make_dual):
     model = make_dual()
     assert model.preset == model.image_encoder.preset
+
+
+def test_a_frozen_backbone_is_fingerprinted_once_until_it_changes(make_dual, monkeypatch):
+    model = make_dual()
+    calls = []
+    plain = type(model.image_encoder).fingerprint
+    counted = lambda encoder: calls.append(1) or plain(encoder)  # noqa: E731
+    monkeypatch.setattr(type(model.image_encoder), "fingerprint", counted)
+    first = model.fingerprint()
+    assert (model.fingerprint(), len(calls)) == (first, 1)
+    with torch.no_grad():
+        next(model.image_encoder.parameters()).add_(1.0)
+    assert model.fingerprint() != first
+    assert len(calls) == 2

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from geoloc.models.fingerprint import fingerprint_tensors
+from geoloc.models.fingerprint import Stamp, fingerprint_tensors
 
 
 def test_order_and_layout_do_not_matter_and_anything_else_does():
@@ -27,3 +27,23 @@ def test_order_and_layout_do_not_matter_and_anything_else_does():
 def test_halves_and_single_numbers_can_be_hashed():
     tensors = {"h": torch.ones(3, dtype=torch.bfloat16), "n": torch.tensor(2.0), "e": torch.ones(0)}
     assert fingerprint_tensors(tensors) == fingerprint_tensors(dict(reversed(tensors.items())))
+
+
+def test_a_stamp_sees_whatever_torch_counts():
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    changes = [
+        lambda: torch.nn.init.zeros_(module[0].weight),
+        lambda: module.load_state_dict(module.state_dict()),
+        lambda: module.double(),
+        lambda: setattr(module[0], "bias", torch.nn.Parameter(torch.zeros(2).double())),
+        lambda: module(torch.randn(3, 2).double()),
+        lambda: module.append(torch.nn.Linear(2, 2)),
+    ]
+    for change in changes:
+        stamp = Stamp.of(module)
+        assert stamp.holds_for(module)
+        change()
+        assert not stamp.holds_for(module)
+    with torch.inference_mode():
+        made_there = torch.nn.Linear(2, 2)
+    assert Stamp.of(made_there).holds_for(made_there)

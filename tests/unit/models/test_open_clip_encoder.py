@@ -92,3 +92,39 @@ def test_another_image_size(tiny_clip):
     assert encoder.preset.size == 48
     assert encoder.preset.std == (1.0, 1.0, 1.0)
     assert encoder(torch.zeros(1, 3, 48, 48)).shape == (1, 12)
+
+
+def test_a_file_is_loaded_without_a_text_tower_or_a_draw(
+    tiny_clip, whole_clip, tmp_path, monkeypatch
+):
+    import open_clip
+
+    state = {name: value.contiguous() for name, value in whole_clip.state_dict().items()}
+    save_file(state, tmp_path / "clip.safetensors")
+    devices = []
+    create = open_clip.create_model
+    spy = lambda *args, **how: devices.append(how["device"].type) or create(*args, **how)  # noqa: E731
+    monkeypatch.setattr(open_clip, "create_model", spy)
+    before = torch.get_rng_state()
+    encoder = OpenClipEncoder(tiny_clip, str(tmp_path / "clip.safetensors"))
+    assert devices == ["meta"]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(tensor.is_meta for tensor in encoder.state_dict().values())
+
+
+def test_a_tag_brings_its_file_and_its_settings(tiny_clip, whole_clip, tmp_path, monkeypatch):
+    import open_clip
+
+    state = {name: value.contiguous() for name, value in whole_clip.state_dict().items()}
+    save_file(state, tmp_path / "clip.safetensors")
+    about = {"quick_gelu": True, "mean": (0.1, 0.2, 0.3), "interpolation": "bilinear"}
+    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda _: ["mine"])
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda *_: about)
+    monkeypatch.setattr(
+        open_clip, "download_pretrained", lambda _: str(tmp_path / "clip.safetensors")
+    )
+    encoder = OpenClipEncoder(tiny_clip, "mine").eval()
+    assert (encoder.preset.mean, encoder.preset.interpolation) == ((0.1, 0.2, 0.3), "bilinear")
+    images = torch.zeros(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(images), whole_clip.encode_image(images))

@@ -123,3 +123,19 @@ def test_strict_loading_without_a_part():
     assert torch.equal(module["old"].weight, kept)
     with pytest.raises(CheckpointError, match=r"left over old\.weight"):
         load_strict(module, module.state_dict(), source="", without="old.")
+
+
+def test_assigned_tensors_make_an_empty_module_real_in_its_own_dtype(tmp_path):
+    with torch.device("meta"):
+        module = torch.nn.Linear(2, 3)
+    state = {"weight": torch.arange(6.0).reshape(3, 2).half(), "bias": torch.ones(3)}
+    load_strict(module, state, source="here", assign=True)
+    assert module.weight.dtype == torch.float32
+    assert module.weight.tolist() == state["weight"].tolist()
+    assert module.bias.data_ptr() == state["bias"].data_ptr()
+
+
+def test_writing_to_what_was_read_leaves_the_file(tmp_path):
+    save_file({"a": torch.ones(5)}, tmp_path / "a.safetensors")
+    read_tensors(tmp_path / "a.safetensors")["a"].zero_()
+    assert read_tensors(tmp_path / "a.safetensors")["a"].tolist() == [1.0] * 5

@@ -237,3 +237,26 @@ def test_importing_the_room_reads_no_data_and_no_pandas():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_coast_around_a_few_places_is_the_worlds_there(monkeypatch):
+    areas = Areas.load()
+    whole = module._coast(areas)
+    rng = np.random.default_rng(0)
+    piece = whole.start[rng.integers(0, len(whole.start), 30)]
+    lat = np.rad2deg(np.arcsin(piece[:, 2])) + rng.normal(0, 0.15, 30)
+    lon = np.rad2deg(np.arctan2(piece[:, 1], piece[:, 0])) + rng.normal(0, 0.2, 30)
+    places = np.stack([np.clip(lat, -90, 90), (lon + 180) % 360 - 180], axis=-1)
+    # Either side of the antimeridian at Fiji and Wrangel Island, a pole, and the open sea.
+    odd = [[-16.8, 179.99], [-16.8, -179.99], [71.2, 180.0], [71.2, -180.0], [89.9, 3.0], [0, -30]]
+    places = np.concatenate([places, np.array(odd, dtype=float)])
+    monkeypatch.setattr(module, "_FEW_TIMES", 10**9)
+    for within_km in (3.0, 25.0):
+        expected = whole.nearest_area(places, within_km=within_km)
+        assert (expected >= 0).sum() > 5
+        for start in range(0, len(places), 6):
+            some = places[start : start + 6]
+            coast = areas._coast_near(some, within_km)
+            found = -1 if coast is None else coast.nearest_area(some, within_km=within_km)
+            assert np.array_equal(np.broadcast_to(found, 6), expected[start : start + 6])
+    assert areas._coast_near(np.array([[0.0, -30.0]]), 25.0) is None
