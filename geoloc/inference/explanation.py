@@ -162,7 +162,7 @@ class _Asked:
         known, given = geolocator.calibration, candidates or geolocator.gallery
         found = Candidates.of_places(given) if isinstance(given, Gallery) else given
         model = geolocator.model
-        scale = float(model.scale()) if known is None else known.scale
+        scale = float(model.scale().detach()) if known is None else known.scale
         return cls(model=model, candidates=found.to(geolocator.device), scale=scale)
 
     def embed(self, images: Float32[Tensor, "batch 3 h w"]) -> Float32[Tensor, "batch embedding"]:
