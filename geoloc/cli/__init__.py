@@ -17,6 +17,7 @@ from geoloc.cli import (
     embed,
     errors,
     evaluate,
+    explain,
     gallery,
     query,
     report,
@@ -32,7 +33,7 @@ from geoloc.errors import GeolocError
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(train, evaluate, calibrate, report, ablate, query),
+    *(train, evaluate, calibrate, report, ablate, query, explain),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 

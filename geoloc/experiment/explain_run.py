@@ -14,7 +14,7 @@ from geoloc.inference import Geolocator
 from geoloc.inference.explanation import Occlusion, explain
 from geoloc.inference.occlusion_map import OcclusionMap
 from geoloc.inference.pictures import open_picture
-from geoloc.viz.explanation_page import write_explanation_page
+from geoloc.viz.explanation_page import Explained, write_explanation_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +74,29 @@ def explain_image(request: ExplainRequest, *, page: Path | None, say: Say) -> Oc
     )
     if page is not None:
         write_explanation_page(
-            found,
+            _shown(found),
             page,
             image=open_picture(request.image),
             pictures=_pictures(config.data.train, found),
         )
     return found
+
+
+def _shown(found: OcclusionMap) -> Explained:
+    alike = found.training
+    return Explained(
+        source=found.source,
+        words=found.words(),
+        reliable=found.reliable,
+        seen=found.seen,
+        effect=found.effect,
+        noise=found.noise,
+        strongest=found.strongest,
+        answer=found.answer,
+        without_strongest=found.without_strongest,
+        training=None if alike is None else [(each.place, each.answer_km) for each in alike],
+        passes=found.passes,
+    )
 
 
 def _pictures(source: str, found: OcclusionMap) -> dict[str, bytes]:

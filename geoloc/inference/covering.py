@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-Fill: TypeAlias = Literal["surroundings", "mean"]
-"""What covers a patch: the blurred picture around it, or the grey that the tower takes for zero."""
+Fill: TypeAlias = Literal["mean", "elsewhere"]
+"""What covers a patch: one colour, or another piece of the same image."""
 
 
 def patch_boxes(side_px: int, cells: int, reach: float) -> Int64[np.ndarray, "cell 4"]:
@@ -42,33 +42,23 @@ def covered(
     """The image once for each patch, with that patch covered and all else as it was.
 
     Args:
-        image: as an encoder takes it, so that zero is the preset's mean colour.
-        boxes: top, left, bottom, right of each patch.
-        fill: ``mean`` is zero, the grey square of Zeiler and Fergus (2014). ``surroundings``
-            is the mean of all pixels outside the patch, each weighted by a Gaussian of its distance
-            with a standard deviation of half the patch: nothing that the patch held is left, and
-            no square with edges of its own is put in.
+        image: as an encoder takes it.
+        boxes: top, left, bottom, right of each patch; none as large as the image.
+        fill: ``mean`` is the mean colour of all that is outside the patch: no new detail, but a
+            flat square with edges. ``elsewhere`` is the piece half a side down and half a side to
+            the right, around the edges of the image: as rough as the image is, but detail of
+            another part. Nothing that the patch held is left under either.
 
     Source: Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks",
-    section 4.2; the weighted mean is a normalised convolution (Knutsson and Westin 1993).
+    section 4.2, who cover with grey. Grey is no neutral colour to a tower that has seen only
+    green and blue (docs/explanations.md), the image's own mean is nearer to one.
     """
     height, width = image.shape[1:]
     inside = torch.zeros((len(boxes), 1, height, width), dtype=torch.bool, device=image.device)
     for number, (top, left, bottom, right) in enumerate(boxes.tolist()):
         inside[number, :, top:bottom, left:right] = True
-    if fill == "mean":
-        return torch.where(inside, torch.zeros_like(image), image)
-    left_over = (~inside).to(image)
-    side = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    spread = torch.from_numpy(side / 2.0).to(image)
-    down, across = _weights(height, spread), _weights(width, spread)
-    weight = down @ torch.cat([image * left_over, left_over], dim=1) @ across
-    around = weight[:, :3] / weight[:, 3:].clamp_min(torch.finfo(image.dtype).tiny)
-    return torch.where(inside, around, image)
-
-
-def _weights(length: int, spread: Tensor) -> Float[Tensor, "patch 1 length length"]:
-    """The weight of each pixel of a line for each other, for each standard deviation."""
-    at = torch.arange(length, dtype=spread.dtype, device=spread.device)
-    gap = (at[:, None] - at[None, :]) / spread[:, None, None]
-    return torch.exp(-0.5 * gap**2)[:, None]
+    if fill == "elsewhere":
+        return torch.where(inside, image.roll((height // 2, width // 2), dims=(1, 2)), image)
+    outside = (~inside).to(image)
+    mean = (image * outside).sum((2, 3), keepdim=True) / outside.sum((2, 3), keepdim=True)
+    return torch.where(inside, mean, image)

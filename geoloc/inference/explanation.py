@@ -14,15 +14,15 @@ from geoloc.errors import ConfigError
 from geoloc.geodesy import great_circle_km
 from geoloc.inference.answers import PlaceAnswer
 from geoloc.inference.covering import Fill, covered, patch_boxes
-from geoloc.inference.decoding import RankedPlaces
 from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.naming import named_places
 from geoloc.inference.occlusion_map import OcclusionMap, TrainingImage
 from geoloc.inference.pictures import ImageLike, open_picture, source_name
+from geoloc.inference.ranked_places import RankedPlaces
 from geoloc.models import DualEncoder
 from geoloc.retrieval import Candidates, Embedded, Gallery
 
-FILLS: tuple[Fill, Fill] = ("surroundings", "mean")
+FILLS: tuple[Fill, Fill] = ("mean", "elsewhere")
 MOST_CELLS = 32
 
 
@@ -46,10 +46,14 @@ class Occlusion:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        if not 2 <= self.cells <= MOST_CELLS:
-            raise ConfigError(f"cells must lie in 2..{MOST_CELLS}, not {self.cells}")
-        if not 1.0 <= self.reach <= 4.0:
-            raise ConfigError(f"reach must lie in 1..4, not {self.reach:g}")
+        if not 3 <= self.cells <= MOST_CELLS:
+            raise ConfigError(f"cells must lie in 3..{MOST_CELLS}, not {self.cells}")
+        # Else what covers a patch could be a piece of it.
+        if not 1.0 <= self.reach <= self.cells / 2.0:
+            raise ConfigError(
+                f"reach must lie in 1..{self.cells / 2.0:g} for {self.cells} cells, not "
+                f"{self.reach:g}"
+            )
         if not self.near_km > 0.0:
             raise ConfigError(f"near_km must be above zero, not {self.near_km:g}")
         if self.batch_size < 1:
@@ -212,13 +216,19 @@ class _Asked:
         """One candidate for each query, with its score and its own probability."""
         score = self.scores(query).double().cpu()
         chosen = torch.from_numpy(rows)[:, None]
-        ranked = RankedPlaces(
-            index=rows[:, None],
-            score=score.gather(1, chosen).numpy(),
-            probability=torch.softmax(self.scale * score, dim=1).gather(1, chosen).numpy(),
-        )
-        places = named_places(ranked, self.candidates.latlon_deg, self.candidates.reference_key)
-        return [best for (best,) in places]
+        probability = torch.softmax(self.scale * score, dim=1).gather(1, chosen).numpy()
+        ranked = [
+            RankedPlaces(
+                index=row[None],
+                latlon_deg=self.candidates.latlon_deg[row][None],
+                score=own,
+                probability=share,
+            )
+            for row, own, share in zip(
+                rows, score.gather(1, chosen).numpy(), probability, strict=True
+            )
+        ]
+        return [best for (best,) in named_places(ranked, self.candidates.reference_key)]
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from geoloc.inference.answers import PlaceAnswer
-from geoloc.inference.formats import distance_text
+from geoloc.inference.formats import distance_text, place_json
 
 SCHEMA_VERSION = 1
 AGREEMENT = 0.5
@@ -53,16 +53,16 @@ class OcclusionMap:
             bottom as shares of its width and height.
         patch: width of a patch as a share of the seen square.
         effect: of each cell of the seen square, from its top left corner.
-        moved_km: how far the best candidate moves, great circle, the patch covered by its
-            surroundings.
+        moved_km: how far the best candidate moves, great circle, the patch covered by the mean
+            colour.
         near_km: what is near the answer.
         near_probability: P(near the answer | image).
         noise: the noise floor of `effect`.
         agreement: Pearson correlation of the two fills' maps; 0 where one of them is constant.
         answer: the best candidate.
         strongest: row and column of the largest effect.
-        without_strongest: the best candidate with the strongest patch covered by its
-            surroundings.
+        without_strongest: the best candidate with the strongest patch covered by the mean
+            colour.
         passes: images that went through the tower.
         model: fingerprint of the model.
         gallery: name of the candidates.
@@ -151,32 +151,16 @@ class OcclusionMap:
             "agreement": round(self.agreement, 4),
             "reliable": self.reliable,
             "words": self.words(),
-            "answer": _place(self.answer),
+            "answer": place_json(self.answer),
             "strongest": list(self.strongest),
-            "without_strongest": _place(self.without_strongest),
+            "without_strongest": place_json(self.without_strongest),
             "passes": self.passes,
             "model": self.model,
             "gallery": self.gallery,
             "training": None
             if self.training is None
             else [
-                {**_place(each.place), "answer_km": round(each.answer_km, 3)}
+                {**place_json(each.place), "answer_km": round(each.answer_km, 3)}
                 for each in self.training
             ],
         }
-
-
-def _place(place: PlaceAnswer) -> dict[str, Any]:
-    lat, lon = place.latlon_deg
-    return {
-        "latitude_deg": round(lat, 6),
-        "longitude_deg": round(lon, 6),
-        "score": round(place.score, 6),
-        "probability": float(f"{place.probability:.6g}"),
-        "city": place.city,
-        "city_km": round(place.city_km, 3),
-        "region": place.region,
-        "country_code": place.country_code,
-        "country": place.country,
-        "reference": place.reference,
-    }

@@ -16,7 +16,6 @@ from PIL import Image, ImageOps
 from geoloc.geodesy import equal_earth
 from geoloc.viz.canvas import (
     ANSWER,
-    CREDIT,
     FAINT_INK,
     FONT,
     INK,
@@ -104,12 +103,12 @@ def explained_places_png(
         axes.scatter(
             dots[:, 0],
             dots[:, 1],
-            s=44,
+            s=22,
             marker="D",
             c="#009e73",
             edgecolors=PAPER,
-            linewidths=0.9,
-            zorder=5,
+            linewidths=0.7,
+            zorder=7,
         )
     both = np.array(
         [answer_deg] if answer_deg == without_deg else [answer_deg, without_deg], dtype=np.float64
@@ -124,9 +123,8 @@ def explained_places_png(
     told = "1 the answer     2 the answer without the strongest patch"
     told = told if len(both) > 1 else "1 the answer, with the strongest patch and without"
     if training_deg:
-        told += "     \N{BLACK DIAMOND} training images most alike"
+        told += "     green diamonds: training images most alike"
     put_text(figure, 0.01, 0.03, told, fontsize=9)
-    put_text(figure, 0.99, 0.03, CREDIT, fontsize=8, color=FAINT_INK, ha="right")
     return png_bytes(figure)
 
 

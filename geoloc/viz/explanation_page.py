@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -32,58 +32,47 @@ figcaption { margin: 6px 0 0; color: var(--faint); font-size: .9rem; }
 .alike img { width: 100%; border-radius: 4px; }
 .alike .none { border: 1px dashed var(--line); border-radius: 4px; padding: 24px 8px;
   text-align: center; color: var(--faint); font-size: .85rem; }
+.world { width: 100%; margin-top: 16px; }
 .number { text-align: right; white-space: nowrap; }
 @media (max-width: 700px) { .pair { grid-template-columns: minmax(0, 1fr); }
   .card { padding: 14px; } }
 """.strip()
 
 
-@runtime_checkable
-class AlikeView(Protocol):
-    """A training image that looks like the one asked about."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Explained:
+    """What the page shows.
 
-    @property
-    def place(self) -> PlaceView:
-        """Where it was taken; its score is the cosine."""
-        ...
+    Attributes:
+        source: what the image is called.
+        words: what the map says, and whether to believe it.
+        reliable: whether to believe it.
+        seen: left, top, right, bottom of what the model sees, as shares of width and height.
+        effect: of each cell, in nats; positive where the cell supports the answer.
+        noise: floor below which an effect says nothing.
+        strongest: row and column of the largest effect.
+        answer: the place answered.
+        without_strongest: the place answered with that cell's patch covered.
+        training: the training images most alike with their distance to the answer, in km; their
+            scores are cosines. None where there were none to look among.
+        passes: images that went through the model.
+    """
 
-    @property
-    def answer_km(self) -> float:
-        """Distance from it to the answer."""
-        ...
-
-
-@runtime_checkable
-class MapView(Protocol):
-    """What the page shows of an occlusion map; that of `geoloc.inference` fits."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def seen(self) -> tuple[float, float, float, float]: ...
-    @property
-    def effect(self) -> Float64[np.ndarray, "row column"]: ...
-    @property
-    def noise(self) -> float: ...
-    @property
-    def reliable(self) -> bool: ...
-    @property
-    def strongest(self) -> tuple[int, int]: ...
-    @property
-    def answer(self) -> PlaceView: ...
-    @property
-    def without_strongest(self) -> PlaceView: ...
-    @property
-    def training(self) -> Sequence[AlikeView] | None: ...
-    @property
-    def gallery(self) -> str: ...
-    @property
-    def passes(self) -> int: ...
-    def words(self) -> str: ...
+    source: str
+    words: str
+    reliable: bool
+    seen: tuple[float, float, float, float]
+    effect: Float64[np.ndarray, "row column"]
+    noise: float
+    strongest: tuple[int, int]
+    answer: PlaceView
+    without_strongest: PlaceView
+    training: Sequence[tuple[PlaceView, float]] | None
+    passes: int
 
 
 def write_explanation_page(
-    found: MapView,
+    found: Explained,
     path: Path,
     *,
     image: Image.Image,
@@ -92,12 +81,12 @@ def write_explanation_page(
     """Write one HTML file that needs no network and no script.
 
     Args:
-        found: the occlusion map.
+        found: what to show.
         path: of the page; folders are made as needed.
         image: the image, upright.
         pictures: of the training images by key, as JPEG or PNG; those missing are told in words.
     """
-    places = [each.place.latlon_deg for each in found.training or ()]
+    places = [place.latlon_deg for place, _ in found.training or ()]
     world = explained_places_png(
         found.answer.latlon_deg, found.without_strongest.latlon_deg, places
     )
@@ -112,7 +101,7 @@ def write_explanation_page(
     body = f"""<h1>What moved the answer?</h1>
 <p class="faint">{escape(found.source)}</p>
 <section class="card">
-<p class="{verdict}">{escape(found.words())}</p>
+<p class="{verdict}">{escape(found.words)}</p>
 <div class="pair">
 <figure><img alt="the image" src="{data_uri(_jpeg(image))}">\
 <figcaption>The image as it is.</figcaption></figure>
@@ -124,8 +113,8 @@ probable. Blue: more probable.</figcaption></figure>
 <section class="card">
 <h2>Places</h2>
 {_answers(found)}
-<img alt="world map of the answer, with the strongest patch and without" src="{data_uri(world)}" \
-width="860" height="460">
+<img class="world" alt="world map of the answer, with the strongest patch and without" \
+src="{data_uri(world)}" width="860" height="460">
 </section>
 {_alike(found, pictures)}
 <p class="faint">Occlusion (Zeiler and Fergus 2014): {found.passes} views of the image went \
@@ -135,7 +124,7 @@ place. Outlines: Natural Earth, public domain. City names: GeoNames, CC BY 4.0.<
     return path
 
 
-def _answers(found: MapView) -> str:
+def _answers(found: Explained) -> str:
     rows = "".join(
         f"<tr><td>{label}</td><td>{escape(place.name)}</td>"
         f'<td class="number">{place.latlon_deg[0]:.3f}, {place.latlon_deg[1]:.3f}</td>'
@@ -148,19 +137,19 @@ def _answers(found: MapView) -> str:
     return (
         '<div class="scroll"><table><thead><tr><th></th><th>place</th>'
         '<th class="number">latitude, longitude</th>'
-        f'<th class="number">its own probability in {escape(found.gallery)}</th></tr></thead>'
+        '<th class="number">probability of this very place</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
 
-def _alike(found: MapView, pictures: Mapping[str, bytes]) -> str:
+def _alike(found: Explained, pictures: Mapping[str, bytes]) -> str:
     if found.training is None:
         return (
             '<section class="card"><h2>Training images most alike</h2><p>None at hand: embed them '
             "with <code>geoloc embed</code> and name the folder with <code>--references</code>."
             "</p></section>"
         )
-    shown = "".join(_one_alike(each, pictures) for each in found.training)
+    shown = "".join(_one_alike(place, km, pictures) for place, km in found.training)
     return (
         '<section class="card"><h2>Training images most alike</h2><p class="faint">By the cosine '
         "of the model's embeddings of the two images. Near the answer: the model remembers such "
@@ -169,8 +158,8 @@ def _alike(found: MapView, pictures: Mapping[str, bytes]) -> str:
     )
 
 
-def _one_alike(each: AlikeView, pictures: Mapping[str, bytes]) -> str:
-    key = str(getattr(each.place, "reference", ""))
+def _one_alike(place: PlaceView, answer_km: float, pictures: Mapping[str, bytes]) -> str:
+    key = str(getattr(place, "reference", ""))
     content = pictures.get(key)
     picture = (
         '<div class="none">picture not at hand</div>'
@@ -178,8 +167,8 @@ def _one_alike(each: AlikeView, pictures: Mapping[str, bytes]) -> str:
         else f'<img alt="training image {escape(key)}" src="{data_uri(content)}">'
     )
     return (
-        f"<figure>{picture}<figcaption>{escape(each.place.name)}<br>cosine "
-        f"{each.place.score:.3f}, {each.answer_km:,.0f} km from the answer</figcaption></figure>"
+        f"<figure>{picture}<figcaption>{escape(place.name)}<br>cosine "
+        f"{place.score:.3f}, {answer_km:,.0f} km from the answer</figcaption></figure>"
     )
 
 
