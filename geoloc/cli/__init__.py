@@ -13,6 +13,7 @@ from geoloc.cli import (
     ablate,
     audit,
     calibrate,
+    card,
     config,
     embed,
     errors,
@@ -33,7 +34,7 @@ from geoloc.errors import GeolocError
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(train, evaluate, calibrate, report, ablate, query, explain),
+    *(train, evaluate, calibrate, report, ablate, query, explain, card),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 
