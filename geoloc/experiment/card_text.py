@@ -257,7 +257,8 @@ def _best(record: Mapping[str, Any]) -> str:
     best = record.get("best")
     if not isinstance(best, Mapping):
         return "the last step"
-    return f"{best.get('metric')} of the validation split, {best.get('value'):.4g} at step {best.get('step', '?')}"
+    value = f"{best.get('value'):.4g} at step {best.get('step', '?')}"
+    return f"{best.get('metric')} of the validation split, {value}"
 
 
 def _evaluation(measured: Sequence[MeasuredFacts]) -> str:
