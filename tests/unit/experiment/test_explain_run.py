@@ -84,7 +84,8 @@ def test_what_cannot_be_asked_is_refused(run, image, wrong, capsys):
 
 
 def test_cached_features_of_the_training_split_are_its_images(make_run, tmp_path):
-    tree = config_tree(make_run().config())
+    run = make_run()
+    tree = config_tree(run.config())
     tree["data"] |= {"cache_features": True, "cache_folder": str(tmp_path / "features")}
     tree["model"]["frozen_backbone"] = True
     config = config_from_tree(tree, where="here")
@@ -93,7 +94,7 @@ def test_cached_features_of_the_training_split_are_its_images(make_run, tmp_path
     assert training_images(model, config, **asked) is None
     features_of(config, model, config.data.train, device="cpu", say=quiet)
     found = training_images(model, config, **asked)
-    trained = TrainedRun(run=make_run(), config=config, model=model, device="cpu")
+    trained = TrainedRun(run=run, config=config, model=model, device="cpu")
     want, _ = embed_source(trained, config.data.train, workers=0)
     assert found is not None
     order = {key: row for row, key in enumerate(found.key)}
