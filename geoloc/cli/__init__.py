@@ -13,10 +13,12 @@ from geoloc.cli import (
     ablate,
     audit,
     calibrate,
+    card,
     config,
     embed,
     errors,
     evaluate,
+    explain,
     gallery,
     query,
     report,
@@ -32,7 +34,7 @@ from geoloc.errors import GeolocError
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(train, evaluate, calibrate, report, ablate, query),
+    *(train, evaluate, calibrate, report, ablate, query, explain, card),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 
