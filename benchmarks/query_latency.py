@@ -1,14 +1,15 @@
 """What one question costs beside the image tower that it cannot do without.
 
-All towers are CLIP ViT-L/14 with random weights, drawn once and kept as files in FOLDER; the gallery
-is the released GeoCLIP's, 100,000 places, encoded once.
+All towers are CLIP ViT-L/14 with random weights, drawn once and kept as files in FOLDER; the
+gallery is the released GeoCLIP's, 100,000 places, encoded once.
 
-``warm``: `Geolocator.locate` and `GeoCLIP.predict` on photographs against the bare tower on the same
-pixels, prepared beforehand, in turn in one process. ``released``: the released package's
-`GeoCLIP.predict` against both, in turn in one process, same tower, same places found; FOREIGN is
-where its transformers is installed (``pip install --target FOREIGN transformers``). ``cold``: the
-command ``geoloc query`` from the start of the process to its end, its CPU time and its memory, and
-what was built on the way; TREE (another checkout) is asked in turn with this one.
+``warm``: `Geolocator.locate` and `GeoCLIP.predict` on photographs against the bare tower on the
+same pixels, prepared beforehand, in turn in one process (Ctrl-C ends it with what it has).
+``released``: the released package's `GeoCLIP.predict` against both, in turn in one process, same
+tower, same places found; FOREIGN is where its transformers is installed (``pip install --target
+FOREIGN transformers``). ``cold``: the command ``geoloc query`` from the start of the process to
+its end, its CPU time and its memory, and what was built on the way; TREE (another checkout) is
+asked in turn with this one.
 
 Run: python benchmarks/query_latency.py warm FOLDER [QUERIES]
      python benchmarks/query_latency.py released FOLDER FOREIGN [QUERIES]
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -99,14 +101,17 @@ def warm(folder: Path, queries: int = 100) -> None:
         action(0)
         action(1)
     spent = {name: [] for name in asked}
-    for query in range(queries):
-        # Each is first, second and last equally often.
-        names = [*asked][query % 3 :] + [*asked][: query % 3]
-        for name in names:
-            action = asked[name]
-            spent[name].append(timed(lambda do=action: do(query % len(files)))[1:])
+    try:
+        for query in range(queries):
+            # Each is first, second and last equally often.
+            names = [*asked][query % 3 :] + [*asked][: query % 3]
+            costs = {name: timed(partial(asked[name], query % len(files)))[1:] for name in names}
+            for name, cost in costs.items():
+                spent[name].append(cost)
+    except KeyboardInterrupt:
+        print("interrupted")
     table = {name: np.array(rows) for name, rows in spent.items()}
-    print(f"{queries} queries, {torch.get_num_threads()} threads; milliseconds")
+    print(f"{len(table['tower'])} queries, {torch.get_num_threads()} threads; milliseconds")
     print("| | wall p50 | p95 | p95 / p50 | CPU p50 | wall p50 / tower | CPU p50 / tower |")
     print("|---|---|---|---|---|---|---|")
     base = np.median(table["tower"], axis=0)
@@ -122,9 +127,7 @@ def warm(folder: Path, queries: int = 100) -> None:
         if name != "tower"
     }
     for name, (wall, cpu) in beside.items():
-        print(
-            f"{name} beside the tower, median of pairs: {1e3 * wall:.0f} ms wall, {1e3 * cpu:.0f} ms CPU"
-        )
+        print(f"{name} beside the tower, median of pairs: {1e3 * wall:.0f} ms, CPU {1e3 * cpu:.0f}")
 
 
 def released(folder: Path, foreign: str, queries: int = 3) -> None:
@@ -171,7 +174,7 @@ def cold(folder: Path, *trees: str) -> None:
     weights_mb = tower_megabytes(folder)
     command = [sys.executable, "-m", "geoloc", "query", str(photograph), "--run", str(run)]
     told = {tree: [] for tree in (*trees, str(ROOT))}
-    for _ in range(4):
+    for _ in range(3):
         for tree, rows in told.items():
             rows.append(child(command, tree))
     print(f"image tower {weights_mb:.0f} MB; medians of {len(rows) - 1} after one unmeasured")

@@ -104,7 +104,7 @@ class GeoCLIP(nn.Module):
             with torch.no_grad():
                 self.logit_scale.copy_(read_scalar(folder / LOGIT_SCALE_FILE))
         self._cache = default_cache() if cache_folder is None else Path(cache_folder)
-        self._encoded: _EncodedGallery | None = None
+        self._encoded: _EncodedGallery | None
         self.note_loaded()
         self.register_load_state_dict_post_hook(_after_loading)
 
@@ -218,6 +218,7 @@ class GeoCLIP(nn.Module):
 
         Called wherever weights are loaded. What training makes of them later is kept in memory.
         """
+        self._encoded = None
         self._loaded = _fingerprint(self.location_encoder)
 
     def _encoded_gallery(self) -> _EncodedGallery:

@@ -151,7 +151,7 @@ def read_gazetteer(path: Path) -> Gazetteer:
     how = csv.ConvertOptions(
         column_types={**text, "lat": pa.float64(), "lon": pa.float64()},
         null_values=[],
-        strings_can_be_null=False,
+        strings_can_be_null=True,
     )
     try:
         table = csv.read_csv(path, convert_options=how)
