@@ -74,7 +74,7 @@ def explain_image(request: ExplainRequest, *, page: Path | None, say: Say) -> Oc
     )
     if page is not None:
         write_explanation_page(
-            _shown(found),
+            _shown(found, asked=request.most_alike > 0),
             page,
             image=open_picture(request.image),
             pictures=_pictures(config.data.train, found),
@@ -82,8 +82,8 @@ def explain_image(request: ExplainRequest, *, page: Path | None, say: Say) -> Oc
     return found
 
 
-def _shown(found: OcclusionMap) -> Explained:
-    alike = found.training
+def _shown(found: OcclusionMap, *, asked: bool) -> Explained:
+    alike = found.training if asked else ()
     return Explained(
         source=found.source,
         words=found.words(),

@@ -35,7 +35,7 @@ figcaption { margin: 6px 0 0; color: var(--faint); font-size: .9rem; }
 .world { width: 100%; margin-top: 16px; }
 .number { text-align: right; white-space: nowrap; }
 @media (max-width: 700px) { .pair { grid-template-columns: minmax(0, 1fr); }
-  .card { padding: 14px; } }
+  .card { padding: 14px; } .coordinates { display: none; } }
 """.strip()
 
 
@@ -54,7 +54,7 @@ class Explained:
         answer: the place answered.
         without_strongest: the place answered with that cell's patch covered.
         training: the training images most alike with their distance to the answer, in km; their
-            scores are cosines. None where there were none to look among.
+            scores are cosines. None where there were none to look among, empty where nobody asked.
         passes: images that went through the model.
     """
 
@@ -127,7 +127,7 @@ place. Outlines: Natural Earth, public domain. City names: GeoNames, CC BY 4.0.<
 def _answers(found: Explained) -> str:
     rows = "".join(
         f"<tr><td>{label}</td><td>{escape(place.name)}</td>"
-        f'<td class="number">{place.latlon_deg[0]:.3f}, {place.latlon_deg[1]:.3f}</td>'
+        f'<td class="number coordinates">{place.latlon_deg[0]:.3f}, {place.latlon_deg[1]:.3f}</td>'
         f'<td class="number">{escape(percent(place.probability))}</td></tr>'
         for label, place in (
             ("the answer", found.answer),
@@ -136,7 +136,7 @@ def _answers(found: Explained) -> str:
     )
     return (
         '<div class="scroll"><table><thead><tr><th></th><th>place</th>'
-        '<th class="number">latitude, longitude</th>'
+        '<th class="number coordinates">latitude, longitude</th>'
         '<th class="number">probability of this very place</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
@@ -149,6 +149,8 @@ def _alike(found: Explained, pictures: Mapping[str, bytes]) -> str:
             "with <code>geoloc embed</code> and name the folder with <code>--references</code>."
             "</p></section>"
         )
+    if not found.training:
+        return ""
     shown = "".join(_one_alike(place, km, pictures) for place, km in found.training)
     return (
         '<section class="card"><h2>Training images most alike</h2><p class="faint">By the cosine '

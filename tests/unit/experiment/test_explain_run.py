@@ -64,8 +64,12 @@ def test_a_run_without_training_images_at_hand_says_so(run, image, capsys):
     out = capsys.readouterr()
     assert json.loads(out.out)["training"] is None
     assert "--references" in out.err
-    assert main([*asked, "--most-alike", "0"]) == 0
-    assert "--references" not in capsys.readouterr().err
+    page = image.with_name("why.html")
+    assert main([*asked, "--out", str(page)]) == 0
+    assert "None at hand" in page.read_text()
+    capsys.readouterr()
+    assert main([*asked, "--most-alike", "0", "--out", str(page)]) == 0
+    assert "--references" not in capsys.readouterr().err + page.read_text()
 
 
 @pytest.mark.parametrize(
