@@ -1,0 +1,119 @@
+"""Asking about files: their answers in order, each with what its camera said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from geoloc.errors import ConfigError
+from geoloc.inference.ahead import done_ahead
+from geoloc.inference.answer_lines import FileKey
+from geoloc.inference.answers import Answer, Refusal
+from geoloc.inference.camera import CameraPlace, ExifMode, camera_place, distance_to_camera_km
+from geoloc.inference.geolocator import Geolocator
+from geoloc.inference.prepared import PreparedImage
+
+Result: TypeAlias = Answer | Refusal | CameraPlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked about every image.
+
+    Attributes:
+        top_k: how many places an answer holds at most.
+        apart_km: how far they lie apart at least.
+        heat: whether answers hold the posterior over the globe.
+        exif: what is done with the place that an image carries.
+    """
+
+    top_k: int = 5
+    apart_km: float = 25.0
+    heat: bool = False
+    exif: ExifMode = "ignore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One image that was asked about.
+
+    Attributes:
+        key: its file as it was before it was read.
+        result: the answer, or why there is none, or the place that it carries, taken instead.
+        camera: the place that it carries, where that was to be read and there is one.
+    """
+
+    key: FileKey
+    result: Result
+    camera: CameraPlace | None = None
+
+    @property
+    def off_km(self) -> float | None:
+        """How far the answer's first place lies from the camera's, None where one is missing."""
+        if self.camera is None or not isinstance(self.result, Answer):
+            return None
+        return distance_to_camera_km(self.result, self.camera)
+
+
+def ask_files(
+    geolocator: Geolocator,
+    files: Iterable[Path],
+    question: Question,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+) -> Iterator[Asked]:
+    """Each file's answer, refusal or camera's place, in the order of the files.
+
+    Files are only ever read.
+
+    Args:
+        geolocator: is asked.
+        files: drawn lazily.
+        question: what is asked of each.
+        batch_size: how many images go through the model at once.
+        workers: threads that read, decode and resize images ahead of the model; 0 has none.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+    for name, value, least in (("batch size", batch_size, 1), ("workers", workers, 0)):
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, not {value}")
+    stages = geolocator.stages
+    detail = stages.detail(question.top_k, question.apart_km, question.heat)
+
+    def opened(path: Path) -> tuple[FileKey, CameraPlace | None, PreparedImage | Refusal | None]:
+        key = FileKey.of(path)
+        camera = None if question.exif == "ignore" else camera_place(path)
+        if question.exif == "skip" and camera is not None:
+            return key, camera, None
+        return key, camera, stages.prepare_or_refuse(path, str(path))
+
+    images = done_ahead(files, opened, workers=workers, ahead=2 * batch_size)
+    while batch := list(islice(images, batch_size)):
+        good = [image for _, _, image in batch if isinstance(image, PreparedImage)]
+        answers = iter(stages.answer(good, stages.embed(good), detail))
+        for key, camera, image in batch:
+            result = next(answers) if isinstance(image, PreparedImage) else image or camera
+            assert result is not None
+            yield Asked(key=key, result=result, camera=camera)
+
+
+def query_json(geolocator: Geolocator, question: Question) -> dict[str, Any]:
+    """What decides an answer, apart from the image: files of answers to one query agree in it."""
+    basis = geolocator.basis
+    return {
+        "model": basis.model,
+        "gallery": basis.gallery,
+        "gallery_places": basis.gallery_places,
+        "decoding": basis.decoding,
+        "protocol": basis.protocol,
+        "top_k": question.top_k,
+        "apart_km": question.apart_km,
+        "heat": question.heat,
+        "exif": question.exif,
+    }
