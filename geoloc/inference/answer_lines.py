@@ -105,18 +105,19 @@ class AnswerLines:
         """Whether the file holds a line of this image as it is now."""
         return _identity(key, self._folder) in self._done
 
-    def append(self, key: FileKey, content: Mapping[str, object]) -> None:
-        """Add an image's line at once.
+    def append(self, content: Mapping[str, object], *, key: FileKey | None = None) -> None:
+        """Add a line at once.
 
         Args:
-            key: the image's file as it was before it was read.
-            content: the rest of the line (see `asked_json`).
+            content: the line (see `asked_json`).
+            key: the image's file as it was before it was read, which the line holds too.
 
         Raises:
             OSError: the disk is full; the file is as it was before.
         """
-        append_whole(self._stream, line_text({"file": key.json(), **content}).encode())
-        self._done.add(_identity(key, self._folder))
+        append_whole(self._stream, line_text(content).encode())
+        if key is not None:
+            self._done.add(_identity(key, self._folder))
         # A killed process loses nothing of this; a machine without current at most a second.
         if time.monotonic() - self._synced_s > _SYNC_S:
             self._sync()
@@ -192,9 +193,7 @@ class AnswerLines:
 
 
 def _is_beginning(line: bytes) -> bool:
-    return line.startswith(_BEGINNING) or (
-        not line.endswith(b"\n") and _BEGINNING.startswith(line)
-    )
+    return line.startswith(_BEGINNING) or (not line.endswith(b"\n") and _BEGINNING.startswith(line))
 
 
 def _identity(key: FileKey, folder: Path) -> tuple[str, int | None, int | None]:

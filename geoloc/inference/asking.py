@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from geoloc.errors import ConfigError
 from geoloc.inference.ahead import done_ahead
 from geoloc.inference.answer_lines import FileKey
 from geoloc.inference.answers import Answer, Refusal
-from geoloc.inference.camera import CameraPlace, ExifMode, camera_place, distance_to_camera_km
+from geoloc.inference.camera import (
+    CameraPlace,
+    ExifMode,
+    Result,
+    camera_place,
+    distance_to_camera_km,
+)
+from geoloc.inference.formats import result_json
 from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.prepared import PreparedImage
-
-Result: TypeAlias = Answer | Refusal | CameraPlace
+from geoloc.retrieval import Gallery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +47,12 @@ class Asked:
     """One image that was asked about.
 
     Attributes:
-        key: its file as it was before it was read.
+        key: its file as it was before it was read; None of a caption, or of several together.
         result: the answer, or why there is none, or the place that it carries, taken instead.
         camera: the place that it carries, where that was to be read and there is one.
     """
 
-    key: FileKey
+    key: FileKey | None
     result: Result
     camera: CameraPlace | None = None
 
@@ -103,17 +109,41 @@ def ask_files(
             yield Asked(key=key, result=result, camera=camera)
 
 
-def query_json(geolocator: Geolocator, question: Question) -> dict[str, Any]:
-    """What decides an answer, apart from the image: files of answers to one query agree in it."""
-    basis = geolocator.basis
+def asked_json(asked: Asked, *, exif: ExifMode) -> dict[str, Any]:
+    """One line of JSON lines: the file, and what came of it (see `result_json`).
+
+    Args:
+        asked: the image.
+        exif: what was done with the place that it carries.
+    """
+    shown = {} if asked.camera is None else {asked.result.source: asked.camera}
+    cameras = shown if exif in {"report", "compare"} else None
+    file = None if asked.key is None else asked.key.json()
+    return {"file": file, **result_json(asked.result, cameras)}
+
+
+def query_json(
+    geolocator: Geolocator, question: Question, more: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """What decides an answer, apart from the image: files of answers to one query agree in it.
+
+    Args:
+        geolocator: is asked.
+        question: what is asked.
+        more: that the caller knows besides.
+    """
+    basis, gallery, known = geolocator.basis, geolocator.gallery, geolocator.calibration
     return {
         "model": basis.model,
         "gallery": basis.gallery,
         "gallery_places": basis.gallery_places,
+        "places": gallery.places_fingerprint if isinstance(gallery, Gallery) else None,
         "decoding": basis.decoding,
         "protocol": basis.protocol,
+        "scale": None if known is None else round(known.scale, 6),
         "top_k": question.top_k,
         "apart_km": question.apart_km,
         "heat": question.heat,
         "exif": question.exif,
+        **(more or {}),
     }

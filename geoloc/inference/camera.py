@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -13,12 +12,10 @@ from geoloc.data.decoding import read_limited
 from geoloc.data.photos import photo_place_deg
 from geoloc.data.record import PlaceError
 from geoloc.errors import ImageError
-from geoloc.evaluation.comparison import RADII_KM
-from geoloc.evaluation.metrics import accuracy_within, median_of
 from geoloc.geodesy import great_circle_km
-from geoloc.inference.answers import Answer
-from geoloc.inference.ranked_places import RankedPlaces
+from geoloc.inference.answers import Answer, Refusal
 from geoloc.inference.naming import named_places
+from geoloc.inference.ranked_places import RankedPlaces
 
 ExifMode: TypeAlias = Literal["ignore", "report", "compare", "skip"]
 """What is done with the place in a photo's EXIF data.
@@ -66,6 +63,10 @@ class CameraPlace:
         }
 
 
+Result: TypeAlias = Answer | Refusal | CameraPlace
+"""What comes of one image."""
+
+
 def camera_place(path: Path) -> CameraPlace | None:
     """The place that a file's EXIF data give, None where they give none that can be used."""
     try:
@@ -95,23 +96,3 @@ def distance_to_camera_km(answer: Answer, camera: CameraPlace) -> float:
     """The great circle from an answer's first place to the camera's."""
     first = np.asarray(answer.places[0].latlon_deg)
     return float(great_circle_km(first, np.asarray(camera.latlon_deg)))
-
-
-def comparison_text(distances_km: Sequence[float], *, images: int) -> str:
-    """What answers were off by from the camera's places, in one line for people.
-
-    Args:
-        distances_km: one an answer whose image carried a place.
-        images: how many were answered, with a place or without.
-    """
-    if not distances_km:
-        return f"none of {images:,} answered images carries a place in its EXIF data"
-    off = np.asarray(distances_km)
-    within = ", ".join(
-        f"{accuracy_within(off, radius_km, strict=False).mean():.0%} within {radius_km:,.0f} km"
-        for radius_km in RADII_KM
-    )
-    return (
-        f"{len(off):,} of {images:,} answered images carry a place: median error "
-        f"{distance_text(median_of(off))}; {within}"
-    )
