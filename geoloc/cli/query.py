@@ -28,7 +28,7 @@ from geoloc.cli.query_truths import read_truths
 
 if TYPE_CHECKING:
     from geoloc.inference import Geolocator
-    from geoloc.inference.asking import Asked, Question
+    from geoloc.inference.asking import AskedImage, Question
 
 
 def add_parser(commands: Commands) -> None:
@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     refuse_contradictions(args)
     from geoloc.inference.answer_lines import FileKey
+    from geoloc.inference.answering import AnswerDetail
     from geoloc.inference.asking import Question, query_json
     from geoloc.inference.listing import list_images
 
@@ -78,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     listed = list_images(_named(args))
     _refuse_originals(args, listed.files)
     geolocator = _load(args)
-    question = Question(top_k=args.top_k, apart_km=args.apart_km, heat=args.heat, exif=args.exif)
+    detail = AnswerDetail(top_k=args.top_k, apart_km=args.apart_km, heat=args.heat)
+    question = Question(detail=detail, exif=args.exif)
     query = query_json(geolocator, question, _mode_words(args))
     tally = Tally(truths=truths, keep=args.map is not None)
     for refusal in listed.refusals:
@@ -147,8 +149,8 @@ def _mode_words(args: argparse.Namespace) -> dict[str, object]:
 
 def _asked(
     args: argparse.Namespace, geolocator: Geolocator, question: Question, files: Sequence[Path]
-) -> Iterator[Asked]:
-    from geoloc.inference.asking import Asked, ask_files
+) -> Iterator[AskedImage]:
+    from geoloc.inference.asking import AskedImage, ask_files
     from geoloc.inference.asking_together import ask_together, ask_trip, grouped_by_folder
 
     pace = {"batch_size": args.batch_size, "workers": args.workers}
@@ -161,9 +163,13 @@ def _asked(
         yield from ask_files(geolocator, files, question, **pace)
     if args.text:
         for answer in geolocator.locate_texts(
-            args.text, args.top_k, apart_km=args.apart_km, text_weights=args.text_weights
+            args.text,
+            top_k=args.top_k,
+            apart_km=args.apart_km,
+            heat=args.heat,
+            text_weights=args.text_weights,
         ):
-            yield Asked(key=None, result=answer)
+            yield AskedImage(key=None, result=answer)
 
 
 def _tell_the_rest(args: argparse.Namespace, tally: Tally) -> None:

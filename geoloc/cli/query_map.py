@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from geoloc.inference import Answer
-    from geoloc.inference.asking import Asked
+    from geoloc.inference.asking import AskedImage
 
 
-def draw_map(path: Path, several: Sequence[Asked], truths: Truths, *, cards: int) -> None:
+def draw_map(path: Path, several: Sequence[AskedImage], truths: Truths, *, cards: int) -> None:
     """Write a page or a picture of the answers, with their true or cameras' places where known.
 
     Args:

@@ -15,14 +15,14 @@ from geoloc.cli.query_truths import Truths, truth_of
 if TYPE_CHECKING:
     from geoloc.inference import AnswerFormat
     from geoloc.inference.answer_lines import AnswerLines, FileKey
-    from geoloc.inference.asking import Asked
+    from geoloc.inference.asking import AskedImage
     from geoloc.inference.camera import CameraPlace, ExifMode
 
 
 class Output(Protocol):
     """Takes what comes of each image, in order."""
 
-    def add(self, asked: Asked) -> None:
+    def add(self, asked: AskedImage) -> None:
         """Take one."""
         ...
 
@@ -38,7 +38,7 @@ class PrintedText:
     truths: Truths
     started: bool = False
 
-    def add(self, asked: Asked) -> None:
+    def add(self, asked: AskedImage) -> None:
         """Print one."""
         from geoloc.inference import Refusal
 
@@ -59,7 +59,7 @@ class Lines:
     exif: ExifMode
     file: AnswerLines | None
 
-    def add(self, asked: Asked) -> None:
+    def add(self, asked: AskedImage) -> None:
         """Append or print one."""
         from geoloc.inference.answer_lines import line_text
         from geoloc.inference.asking import asked_json
@@ -83,9 +83,9 @@ class Document:
     out: Path | None
     exif: ExifMode
     truths: Truths
-    several: list[Asked] = field(default_factory=list["Asked"])
+    several: list[AskedImage] = field(default_factory=list["AskedImage"])
 
-    def add(self, asked: Asked) -> None:
+    def add(self, asked: AskedImage) -> None:
         """Keep one."""
         self.several.append(asked)
 
@@ -145,7 +145,7 @@ def opened_output(
         document.write()
 
 
-def _text(several: list[Asked], truths: Truths) -> str:
+def _text(several: list[AskedImage], truths: Truths) -> str:
     from geoloc.inference import to_text
 
     known = {
@@ -156,5 +156,5 @@ def _text(several: list[Asked], truths: Truths) -> str:
     return to_text([each.result for each in several], known, _cameras(several))
 
 
-def _cameras(several: list[Asked]) -> dict[str, CameraPlace]:
+def _cameras(several: list[AskedImage]) -> dict[str, CameraPlace]:
     return {each.result.source: each.camera for each in several if each.camera is not None}

@@ -11,7 +11,7 @@ from geoloc.cli.query_truths import Truths, truth_of
 
 if TYPE_CHECKING:
     from geoloc.inference import Refusal
-    from geoloc.inference.asking import Asked
+    from geoloc.inference.asking import AskedImage
 
 
 @dataclass(kw_only=True)
@@ -37,10 +37,10 @@ class Tally:
     refused: int = 0
     matched: int = 0
     off_km: list[float] = field(default_factory=list[float])
-    kept: list[Asked] = field(default_factory=list["Asked"])
+    kept: list[AskedImage] = field(default_factory=list["AskedImage"])
     started_s: float = field(default_factory=time.perf_counter)
 
-    def add(self, asked: Asked) -> None:
+    def add(self, asked: AskedImage) -> None:
         """Count one; a refusal is told at once."""
         from geoloc.inference import Answer, Refusal
 
@@ -67,7 +67,8 @@ class Tally:
             before: that had been answered at an earlier time.
         """
         seconds = time.perf_counter() - self.started_s
-        told = f"{images:,} images in {seconds:,.1f} s: {images / seconds:,.1f} images/s"
+        pace = f": {images / seconds:,.1f} images/s" if images else ""
+        told = f"{images:,} images in {seconds:,.1f} s{pace}"
         others = {
             "refused": self.refused,
             "not asked (EXIF)": self.carried,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from geoloc.errors import ConfigError
 from geoloc.inference.ahead import done_ahead
 from geoloc.inference.answer_lines import FileKey
+from geoloc.inference.answering import AnswerDetail
 from geoloc.inference.answers import Answer, Refusal
 from geoloc.inference.camera import (
     CameraPlace,
@@ -30,20 +31,16 @@ class Question:
     """What is asked about every image.
 
     Attributes:
-        top_k: how many places an answer holds at most.
-        apart_km: how far they lie apart at least.
-        heat: whether answers hold the posterior over the globe.
+        detail: what an answer shall hold.
         exif: what is done with the place that an image carries.
     """
 
-    top_k: int = 5
-    apart_km: float = 25.0
-    heat: bool = False
+    detail: AnswerDetail = field(default_factory=AnswerDetail)
     exif: ExifMode = "ignore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AskedImage:
     """One image that was asked about.
 
     Attributes:
@@ -71,7 +68,7 @@ def ask_files(
     *,
     batch_size: int = 32,
     workers: int = 0,
-) -> Iterator[Asked]:
+) -> Iterator[AskedImage]:
     """Each file's answer, refusal or camera's place, in the order of the files.
 
     Files are only ever read.
@@ -90,7 +87,7 @@ def ask_files(
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, not {value}")
     stages = geolocator.stages
-    detail = stages.detail(question.top_k, question.apart_km, question.heat)
+    detail = stages.detail(**asdict(question.detail))
 
     def opened(path: Path) -> tuple[FileKey, CameraPlace | None, PreparedImage | Refusal | None]:
         key = FileKey.of(path)
@@ -106,10 +103,10 @@ def ask_files(
         for key, camera, image in batch:
             result = next(answers) if isinstance(image, PreparedImage) else image or camera
             assert result is not None
-            yield Asked(key=key, result=result, camera=camera)
+            yield AskedImage(key=key, result=result, camera=camera)
 
 
-def asked_json(asked: Asked, *, exif: ExifMode) -> dict[str, Any]:
+def asked_json(asked: AskedImage, *, exif: ExifMode) -> dict[str, Any]:
     """One line of JSON lines: the file, and what came of it (see `result_json`).
 
     Args:
@@ -141,9 +138,7 @@ def query_json(
         "decoding": basis.decoding,
         "protocol": basis.protocol,
         "scale": None if known is None else round(known.scale, 6),
-        "top_k": question.top_k,
-        "apart_km": question.apart_km,
-        "heat": question.heat,
+        **asdict(question.detail),
         "exif": question.exif,
         **(more or {}),
     }

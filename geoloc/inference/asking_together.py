@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from geoloc.errors import ConfigError, ImageError
 from geoloc.inference.ahead import done_ahead
 from geoloc.inference.answer_lines import FileKey
 from geoloc.inference.answers import Refusal
-from geoloc.inference.asking import Asked, Question
+from geoloc.inference.asking import AskedImage, Question
 from geoloc.inference.camera import camera_place
 from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.prepared import PreparedImage
@@ -37,7 +37,7 @@ def ask_together(
     *,
     batch_size: int = 32,
     workers: int = 0,
-) -> Iterator[Asked]:
+) -> Iterator[AskedImage]:
     """One answer a group of images of one place, after the refusals of those that are no images.
 
     Args:
@@ -48,14 +48,14 @@ def ask_together(
         batch_size: how many images go through the model at once.
         workers: threads that read images ahead of the model; 0 has none.
     """
-    detail = geolocator.stages.detail(question.top_k, question.apart_km, question.heat)
+    detail = geolocator.stages.detail(**asdict(question.detail))
     for name, files in groups.items():
-        refused: list[Asked] = []
+        refused: list[AskedImage] = []
         known = _embedded(geolocator, files, refused, batch_size=batch_size, workers=workers)
         yield from refused
         if known.images:
             answer = geolocator.stages.answer_together(known.images, known.vectors, detail)
-            yield Asked(key=None, result=replace(answer, source=name or answer.source))
+            yield AskedImage(key=None, result=replace(answer, source=name or answer.source))
 
 
 def ask_trip(
@@ -65,7 +65,7 @@ def ask_trip(
     *,
     batch_size: int = 32,
     workers: int = 0,
-) -> Iterator[Asked]:
+) -> Iterator[AskedImage]:
     """One answer an image of a journey, by time, after the refusals.
 
     An image whose EXIF data do not say when it was taken is refused (``no_time``).
@@ -77,8 +77,8 @@ def ask_trip(
         batch_size: how many images go through the model at once.
         workers: threads that read images ahead of the model; 0 has none.
     """
-    detail = geolocator.stages.detail(question.top_k, question.apart_km, question.heat)
-    refused: list[Asked] = []
+    detail = geolocator.stages.detail(**asdict(question.detail))
+    refused: list[AskedImage] = []
     hours = _hours(files, refused)
     ordered = sorted(hours, key=lambda path: hours[path])
     known = _embedded(geolocator, ordered, refused, batch_size=batch_size, workers=workers)
@@ -87,7 +87,7 @@ def ask_trip(
     answers = geolocator.stages.answer_trip(known.images, known.vectors, times_h, detail)
     for path, answer in zip(known.paths, answers, strict=True):
         camera = None if question.exif == "ignore" else camera_place(path)
-        yield Asked(key=FileKey.of(path), result=answer, camera=camera)
+        yield AskedImage(key=FileKey.of(path), result=answer, camera=camera)
 
 
 def grouped_by_folder(files: Sequence[Path]) -> dict[str, list[Path]]:
@@ -98,7 +98,7 @@ def grouped_by_folder(files: Sequence[Path]) -> dict[str, list[Path]]:
     return groups
 
 
-def _hours(files: Sequence[Path], refused: list[Asked]) -> dict[Path, float]:
+def _hours(files: Sequence[Path], refused: list[AskedImage]) -> dict[Path, float]:
     times = {}
     for path in files:
         try:
@@ -117,7 +117,7 @@ def _hours(files: Sequence[Path], refused: list[Asked]) -> dict[Path, float]:
 def _embedded(
     geolocator: Geolocator,
     files: Sequence[Path],
-    refused: list[Asked],
+    refused: list[AskedImage],
     *,
     batch_size: int,
     workers: int,
@@ -137,7 +137,7 @@ def _embedded(
     while batch := list(islice(prepared, batch_size)):
         good = [(path, image) for path, image in batch if isinstance(image, PreparedImage)]
         refused += [
-            Asked(key=FileKey.of(path), result=image)
+            AskedImage(key=FileKey.of(path), result=image)
             for path, image in batch
             if isinstance(image, Refusal)
         ]
@@ -147,5 +147,7 @@ def _embedded(
     return _Embedded(paths=tuple(paths), images=tuple(images), vectors=torch.cat(vectors))
 
 
-def _refusal(path: Path, message: str, *, kind: str) -> Asked:
-    return Asked(key=FileKey.of(path), result=Refusal(source=str(path), message=message, kind=kind))
+def _refusal(path: Path, message: str, *, kind: str) -> AskedImage:
+    return AskedImage(
+        key=FileKey.of(path), result=Refusal(source=str(path), message=message, kind=kind)
+    )
