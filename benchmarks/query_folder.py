@@ -104,29 +104,35 @@ def command(folder: Path, run: Path, out: Path, *, workers: int) -> list[str]:
     return [sys.executable, "-m", "geoloc", *words, "--workers", str(workers)]
 
 
+def lines_in(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
 def until_done(words: list[str], out: Path, *, kills: int, rng: random.Random) -> int:
     """Kill the query so many times and let it end; how many times the file was torn besides."""
     torn = 0
     for number in range(kills + 1):
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
         if number < kills:
-            # From while it loads to while it writes; later lines fall into later rounds.
-            wait_until = time.monotonic() + rng.uniform(3.0, 14.0)
-            while time.monotonic() < wait_until and process.poll() is None:
+            # Any moment of the work, and now and then one before the first line.
+            held = lines_in(out)
+            while process.poll() is None and lines_in(out) == held and number % 4:
+                time.sleep(0.01)
+            stop_s = time.monotonic() + rng.uniform(0.0, 8.0)
+            while process.poll() is None and time.monotonic() < stop_s:
                 time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
         _, said = process.communicate()
-        held = out.read_bytes() if out.exists() else b""
         what = (
             "killed" if process.returncode == -signal.SIGKILL else f"ended: {said.splitlines()[-1]}"
         )
-        print(f"  {number + 1}: {held.count(10)} lines, {what}", flush=True)
+        print(f"  {number + 1}: {lines_in(out)} lines, {what}", flush=True)
         if process.returncode != -signal.SIGKILL:
             if process.returncode != 2:
                 fault(f"exit code {process.returncode}: {said}")
             break
-        if number % 3 == 2 and held:
-            out.write_bytes(held[: -rng.randrange(1, 60)])
+        if number % 3 == 2 and lines_in(out):
+            out.write_bytes(out.read_bytes()[: -rng.randrange(1, 60)])
             torn += 1
     return torn
 

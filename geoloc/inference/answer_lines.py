@@ -165,9 +165,12 @@ class AnswerLines:
 
     def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            return cast("dict[str, Any]", json.loads(line))
+            content = json.loads(line)
         except ValueError as error:
             raise DataError(f"{self._path}, line {number} is damaged: {error}") from None
+        if not isinstance(content, dict):
+            raise DataError(f"{self._path}, line {number} is damaged: not a JSON object")
+        return cast("dict[str, Any]", content)
 
     def _identity_in(
         self, content: Mapping[str, Any], header: Mapping[str, Any], number: int

@@ -163,7 +163,7 @@ def test_sureness_is_told_once_an_answer_in_every_form() -> None:
     assert lines[3:7] == [
         "  within 12 km with 50 %, within 340 km with 90 % of the first place",
         "  countries: France 75%",
-        "  the model does not know: half of its probability is farther than 2,500 km",
+        "  doubtful: the model does not know: half of its probability is farther than 2,500 km",
         "  true place 0.0 km from the first answer",
     ]
     assert sum("within" in line for line in lines) == 1
