@@ -24,6 +24,7 @@ from geoloc.inference.heat import HeatGrid
 from geoloc.inference.naming import named_places
 from geoloc.inference.place_field import PlaceField
 from geoloc.inference.ranked_places import Search, rank_places
+from geoloc.inference.resolution import resolution_km
 from geoloc.inference.sureness import answer_radii
 from geoloc.retrieval import Candidates, NearestIndex
 
@@ -42,16 +43,16 @@ class AnswerDetail:
         heat: whether the posterior over the globe is wanted.
     """
 
-    top_k: int = 5
-    apart_km: float = 25.0
-    heat: bool = False
+    top_k: int
+    apart_km: float
+    heat: bool
 
 
 class Asked(TypedDict, total=False):
     """`AnswerDetail` as keyword arguments."""
 
     top_k: int
-    apart_km: float
+    apart_km: float | None
     heat: bool
 
 
@@ -242,6 +243,11 @@ class Answerer:
             encode=self.encode,
             scale=self.scale,
         )
+
+    @cached_property
+    def resolution_km(self) -> float:
+        """See `geoloc.inference.resolution.resolution_km`, of the candidates."""
+        return resolution_km(self.candidates.latlon_deg)
 
     @cached_property
     def _unit(self) -> Float64[np.ndarray, "place 3"]:
