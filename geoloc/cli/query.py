@@ -71,7 +71,6 @@ def run(args: argparse.Namespace) -> int:
         return 0
     refuse_contradictions(args)
     from geoloc.inference.answer_lines import FileKey
-    from geoloc.inference.answering import AnswerDetail
     from geoloc.inference.asking import Question, query_json
     from geoloc.inference.listing import list_images
 
@@ -79,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
     listed = list_images(_named(args))
     _refuse_originals(args, listed.files)
     geolocator = _load(args)
-    detail = AnswerDetail(top_k=args.top_k, apart_km=args.apart_km, heat=args.heat)
-    question = Question(detail=detail, exif=args.exif)
+    question = Question(top_k=args.top_k, apart_km=args.apart_km, heat=args.heat, exif=args.exif)
     query = query_json(geolocator, question, _mode_words(args))
     tally = Tally(truths=truths, keep=args.map is not None)
     for refusal in listed.refusals:

@@ -67,9 +67,9 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--apart-km",
         type=float,
-        default=25.0,
         metavar="KM",
-        help="places of one answer lie so far apart at least (default: 25; 0: any)",
+        help="places of one answer lie so far apart at least (default: what the gallery can tell "
+        "apart; 0: any)",
     )
     parser.add_argument(
         "--format",

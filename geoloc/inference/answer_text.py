@@ -106,12 +106,13 @@ def _camera_text(camera: CameraPlace) -> str:
 def _radii_text(answer: Answer) -> list[str]:
     if not answer.radii:
         return []
-    told = ", ".join(
-        f"within {distance_text(radius.km)} with {100 * radius.level:g} %"
-        for radius in answer.radii
+    first, *others = (
+        (distance_text(radius.km), f"{100 * radius.level:g} %") for radius in answer.radii
     )
+    told = f"within {first[0]} of the first place with {first[1]}"
+    told += "".join(f", within {km} with {level}" for km, level in others)
     calibrated = all(radius.calibrated for radius in answer.radii)
-    return [f"{told} of the first place" + ("" if calibrated else " (not calibrated)")]
+    return [told + ("" if calibrated else " (not calibrated)")]
 
 
 def _shares_text(answer: Answer) -> list[str]:

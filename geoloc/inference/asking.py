@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,24 @@ class Question:
     """What is asked about every image.
 
     Attributes:
-        detail: what an answer shall hold.
+        top_k: how many places an answer holds at most.
+        apart_km: how far they lie apart at least; None leaves it to the gallery.
+        heat: whether answers hold the posterior over the globe.
         exif: what is done with the place that an image carries.
     """
 
-    detail: AnswerDetail = field(default_factory=AnswerDetail)
+    top_k: int = 5
+    apart_km: float | None = None
+    heat: bool = False
     exif: ExifMode = "ignore"
+
+    def detail(self, geolocator: Geolocator) -> AnswerDetail:
+        """What the answers of a geolocator shall hold.
+
+        Raises:
+            ConfigError: a number is out of range.
+        """
+        return geolocator.stages.detail(self.top_k, self.apart_km, self.heat)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +99,7 @@ def ask_files(
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, not {value}")
     stages = geolocator.stages
-    detail = stages.detail(**asdict(question.detail))
+    detail = question.detail(geolocator)
 
     def opened(path: Path) -> tuple[FileKey, CameraPlace | None, PreparedImage | Refusal | None]:
         key = FileKey.of(path)
@@ -138,7 +150,7 @@ def query_json(
         "decoding": basis.decoding,
         "protocol": basis.protocol,
         "scale": None if known is None else round(known.scale, 6),
-        **asdict(question.detail),
+        **asdict(question.detail(geolocator)),
         "exif": question.exif,
         **(more or {}),
     }

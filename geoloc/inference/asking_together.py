@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def ask_together(
         batch_size: how many images go through the model at once.
         workers: threads that read images ahead of the model; 0 has none.
     """
-    detail = geolocator.stages.detail(**asdict(question.detail))
+    detail = question.detail(geolocator)
     for name, files in groups.items():
         refused: list[AskedImage] = []
         known = _embedded(geolocator, files, refused, batch_size=batch_size, workers=workers)
@@ -77,7 +77,7 @@ def ask_trip(
         batch_size: how many images go through the model at once.
         workers: threads that read images ahead of the model; 0 has none.
     """
-    detail = geolocator.stages.detail(**asdict(question.detail))
+    detail = question.detail(geolocator)
     refused: list[AskedImage] = []
     hours = _hours(files, refused)
     ordered = sorted(hours, key=lambda path: hours[path])

@@ -17,7 +17,6 @@ from geoloc.errors import ConfigError
 from geoloc.geodesy import great_circle_km
 from geoloc.inference import Answer, Geolocator, Refusal
 from geoloc.inference.answer_lines import header_text, line_text
-from geoloc.inference.answering import AnswerDetail
 from geoloc.inference.asking import Question, ask_files, asked_json, query_json
 from geoloc.inference.asking_together import ask_together, ask_trip, grouped_by_folder
 from geoloc.inference.camera import CameraPlace, camera_place
@@ -157,7 +156,7 @@ def test_the_schema_is_one_and_refuses_what_is_not_an_answer(
     geolocator: Geolocator, files: list[Path]
 ) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    question = Question(detail=AnswerDetail(top_k=3, apart_km=0.0, heat=True))
+    question = Question(top_k=3, apart_km=0.0, heat=True)
     asked = list(ask_files(geolocator, files, question))
     content = json.loads(to_json([each.result for each in asked]))
     assert valid(content)
@@ -177,8 +176,8 @@ def test_queries_differ_by_all_that_decides_answers(geolocator: Geolocator) -> N
     assert plain["places"] == geolocator.gallery.places_fingerprint
     others = [
         query_json(geolocator, Question(exif="skip")),
-        query_json(geolocator, Question(detail=AnswerDetail(top_k=2))),
-        query_json(geolocator, Question(detail=AnswerDetail(apart_km=1.0))),
+        query_json(geolocator, Question(top_k=2)),
+        query_json(geolocator, Question(apart_km=1.0)),
         query_json(geolocator, Question(), {"csls": True}),
     ]
     assert plain not in others
