@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,15 @@ from geoloc.cli.query_truths import Truths, truth_of
 if TYPE_CHECKING:
     from PIL import Image
 
-    from geoloc.inference import Answer
+    from geoloc.inference import Answer, PlaceAnswer
     from geoloc.inference.asking import AskedImage
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    source: str
+    places: tuple[PlaceAnswer, ...]
+    notes: tuple[str, ...]
 
 
 def draw_map(path: Path, several: Sequence[AskedImage], truths: Truths, *, cards: int) -> None:
@@ -25,6 +33,7 @@ def draw_map(path: Path, several: Sequence[AskedImage], truths: Truths, *, cards
         cards: images that a page shows with photo and maps.
     """
     from geoloc.inference import Answer
+    from geoloc.inference.answer_text import notes_text
     from geoloc.viz import draw_query_map, write_query_page
 
     answers = [each.result for each in several if isinstance(each.result, Answer)]
@@ -35,7 +44,7 @@ def draw_map(path: Path, several: Sequence[AskedImage], truths: Truths, *, cards
     if path.suffix == ".html":
         images = [_picture(answer) for answer in answers[:cards]]
         write_query_page(
-            answers,
+            [_Noted(answer.source, answer.places, notes_text(answer)) for answer in answers],
             path,
             title="Where were these taken?",
             images=[*images, *([None] * (len(answers) - len(images)))],

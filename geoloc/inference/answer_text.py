@@ -62,6 +62,12 @@ def distance_text(distance_km: float) -> str:
     return f"{distance_km:.1f} km" if distance_km < 9.95 else f"{distance_km:,.0f} km"
 
 
+def notes_text(answer: Answer) -> tuple[str, ...]:
+    """What is to be said of an answer beside its places: doubts, radii, countries."""
+    doubts = [f"doubtful: {DOUBTS[doubt]}" for doubt in answer.doubts]
+    return (*doubts, *_radii_text(answer), *_shares_text(answer))
+
+
 def printable(text: str) -> str:
     """Text with a mark for each character that a terminal would obey rather than show."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

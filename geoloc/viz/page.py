@@ -17,7 +17,7 @@ from geoloc.viz.answer_table import answer_table, card_id
 from geoloc.viz.html_page import data_uri, html_page
 from geoloc.viz.maps import closeup_png, first_places_png, percent, world_map_png
 from geoloc.viz.markdown import markdown_to_html
-from geoloc.viz.subjects import AnswerView, PlaceView
+from geoloc.viz.subjects import AnswerView, NotedAnswerView, PlaceView
 
 ItemT = TypeVar("ItemT")
 CARDS, ROWS = 30, 2000
@@ -39,6 +39,7 @@ figure { margin: 0 0 20px; }
 figcaption { font-weight: 600; margin-bottom: 8px; }
 .answers { max-height: 32rem; overflow-y: auto; }
 .answers thead th { position: sticky; top: 0; background: var(--paper); }
+.note { margin: 6px 0 0; color: var(--faint); font-size: .93rem; }
 .image { overflow-wrap: anywhere; min-width: 12ch; }
 .number { text-align: right; white-space: nowrap; }
 code { font-size: .9em; }
@@ -63,7 +64,7 @@ def write_query_page(
     Of more answers than that the first have cards, and all stand on one map and in one table.
 
     Args:
-        answers: what was answered, a card each, in order.
+        answers: what was answered, a card each, in order, with their notes (`NotedAnswerView`).
         path: HTML file to write; folders are made as needed.
         title: heading of the page.
         images: the image of each answer, or None for one that is not shown.
@@ -155,10 +156,12 @@ def _card(
     world = data_uri(world_map_png(answer, truth_deg=truth_deg))
     closeup = data_uri(closeup_png(answer, truth_deg=truth_deg))
     best = answer.places[0]
+    told = answer.notes if isinstance(answer, NotedAnswerView) else ()
+    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in told)
     return f"""<section class="card" id="{identity}">
 <h3>{escape(answer.source)}</h3>
-<div class="{"top" if picture else "top bare"}">{picture}{_places_table(answer.places, truth_deg)}\
-</div>
+<div class="{"top" if picture else "top bare"}">{picture}\
+<div>{_places_table(answer.places, truth_deg)}{notes}</div></div>
 <div class="maps">
 <img alt="world map of the answered places; the best is {escape(best.name)}" src="{world}" \
 width="860" height="430">
