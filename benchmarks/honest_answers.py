@@ -62,15 +62,17 @@ def doubts(geolocator: Geolocator, name: str, folder: Path) -> None:
     images, true_deg = split_images(folder)
     answers = [each for each in geolocator.locate_many(images) if isinstance(each, Answer)]
     away = away_km(answers, true_deg)
-    flat = np.array(["flat_posterior" in answer.doubts for answer in answers])
-    graphic = np.array(["not_a_photograph" in answer.doubts for answer in answers])
     first = np.array([answer.places[0].probability for answer in answers])
-    print(
-        f"{name}: {len(answers)} images, flat {flat.mean():.1%}, no photograph {graphic.mean():.1%}"
-    )
-    for what, rows in (("believed", ~flat), ("flat", flat)):
+    said = {
+        doubt: np.array([doubt in answer.doubts for answer in answers])
+        for doubt in ("flat_posterior", "unfamiliar", "not_a_photograph")
+    }
+    told = ", ".join(f"{doubt} {rows.mean():.1%}" for doubt, rows in said.items())
+    doubted = np.any([*said.values()], axis=0)
+    print(f"{name}: {len(answers)} images; {told}; any doubt {doubted.mean():.1%}")
+    for what, rows in {**said, "no doubt": ~doubted}.items():
         if rows.any():
-            print(f"  {what:9s} {summary(away[rows], (25, 200, 750, 2500))}")
+            print(f"  {what:16s} {summary(away[rows], (25, 200, 750, 2500))}")
     km = answers[0].apart_km
     print(f"  first place said {first.mean():.1%}, true within {km:g} km {(away <= km).mean():.1%}")
     for low, high in itertools.pairwise((0.0, 0.2, 0.4, 0.6, 0.8, 1.01)):

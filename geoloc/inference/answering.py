@@ -18,7 +18,7 @@ from geoloc.geodesy import unit_vectors
 from geoloc.inference.answers import Answer, Basis
 from geoloc.inference.area_shares import AreaShares
 from geoloc.inference.continuous import STARTS_AMONG, Decoded, Decoding, decode_places
-from geoloc.inference.doubts import doubts_of
+from geoloc.inference.doubts import doubts_of, is_unfamiliar
 from geoloc.inference.gallery_posterior import GalleryPosterior
 from geoloc.inference.heat import HeatGrid
 from geoloc.inference.naming import named_places
@@ -203,6 +203,7 @@ class Answerer:
         known = calibration if moved is None else None
         radii = answer_radii(known, posterior.probability, first_deg, self._unit)
         shares = self._areas.shares(posterior.probability)
+        best = posterior.score.amax(dim=1).tolist()
         heats = self._heat.heats(posterior.probability) if detail.heat else [None] * len(queries)
         return [
             Answer(
@@ -212,14 +213,19 @@ class Answerer:
                 radii=within,
                 countries=countries,
                 regions=regions,
-                doubts=doubts_of(photograph=query.photograph, radii=within),
+                doubts=doubts_of(
+                    photograph=query.photograph,
+                    radii=within,
+                    unfamiliar=is_unfamiliar(calibration, score),
+                ),
                 basis=self.basis,
                 heat=heat,
             )
-            for query, places, within, (countries, regions), heat in zip(
+            for query, places, within, score, (countries, regions), heat in zip(
                 queries,
                 named_places(ranked, self.candidates.reference_key),
                 radii,
+                best,
                 shares,
                 heats,
                 strict=True,

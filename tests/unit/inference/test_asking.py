@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import numpy as np
@@ -17,6 +18,8 @@ from geoloc.errors import ConfigError
 from geoloc.geodesy import great_circle_km
 from geoloc.inference import Answer, Geolocator, Refusal
 from geoloc.inference.answer_lines import header_text, line_text
+from geoloc.inference.answer_text import DOUBTS
+from geoloc.inference.answers import Doubt
 from geoloc.inference.asking import Question, ask_files, asked_json, query_json
 from geoloc.inference.asking_together import ask_together, ask_trip, grouped_by_folder
 from geoloc.inference.camera import CameraPlace, camera_place
@@ -156,6 +159,8 @@ def test_the_schema_is_one_and_refuses_what_is_not_an_answer(
     geolocator: Geolocator, files: list[Path]
 ) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    known = SCHEMA["$defs"]["answer"]["properties"]["doubts"]["items"]["enum"]
+    assert set(known) == set(get_args(Doubt)) == set(DOUBTS)
     question = Question(top_k=3, apart_km=0.0, heat=True)
     asked = list(ask_files(geolocator, files, question))
     content = json.loads(to_json([each.result for each in asked]))
