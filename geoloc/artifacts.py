@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,6 +60,27 @@ def sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def append_whole(stream: FileIO, content: bytes) -> None:
+    """Add bytes at the end of a file, all of them or none.
+
+    Args:
+        stream: opened for appending and unbuffered, so that what a full disk refused does not come
+            again when the file is closed.
+        content: what is added.
+
+    Raises:
+        OSError: the disk is full or gone; the file is as it was before.
+    """
+    before, rest = stream.seek(0, os.SEEK_END), memoryview(content)
+    try:
+        while rest:
+            # A disk that is nearly full takes the beginning, and refuses the next call.
+            rest = rest[stream.write(rest) :]
+    except OSError:
+        stream.truncate(before)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

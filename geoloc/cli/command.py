@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from io import TextIOWrapper
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from tqdm import tqdm
 
@@ -35,3 +35,15 @@ def show_progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
         end = "" if done < total else "\n"
         print(f"\r{done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
+
+
+def progress_bar(what: str, total: int, *, shown: bool) -> tqdm[NoReturn]:
+    """A bar that counts images on standard error, only where that is a terminal.
+
+    Args:
+        what: shown before the bar.
+        total: images in all.
+        shown: whether there is to be one at all.
+    """
+    hidden = not shown or not sys.stderr.isatty()
+    return tqdm(desc=what, total=total, unit="image", file=sys.stderr, disable=hidden, leave=False)

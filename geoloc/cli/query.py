@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoloc.cli.command import Commands, one_line
+from geoloc.cli.command import Commands, progress_bar, say
 from geoloc.cli.mode_arguments import add_mode_arguments, asked_mode
 from geoloc.cli.model_arguments import (
     DECODINGS,
     add_index_argument,
     add_model_arguments,
 )
+from geoloc.cli.query_arguments import (
+    add_input_arguments,
+    add_output_arguments,
+    add_pace_arguments,
+    refuse_contradictions,
+)
+from geoloc.cli.query_output import opened_output
+from geoloc.cli.query_tally import Tally
+from geoloc.cli.query_truths import read_truths
 
 if TYPE_CHECKING:
-    from geoloc.inference import Answer
-
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    from geoloc.inference import Geolocator
+    from geoloc.inference.asking import AskedImage, Question
 
 
 def add_parser(commands: Commands) -> None:
@@ -28,22 +36,10 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "query",
         help="ask where images were taken",
-        description="Answer with the most likely places of each image. Exit code 2 if any file "
-        "was refused; the others are answered all the same.",
+        description="Answer with the most likely places of each image. Images are only ever read. "
+        "Exit code 2 if any file was refused; the others are answered all the same.",
     )
-    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="a file or a folder")
-    parser.add_argument(
-        "--text",
-        action="append",
-        default=[],
-        help="ask where an image with this caption was taken (models on a CLIP of open_clip only)",
-    )
-    parser.add_argument(
-        "--text-weights",
-        type=Path,
-        metavar="FILE",
-        help="the whole CLIP for --text, where the model's own weights have no text tower",
-    )
+    add_input_arguments(parser)
     parser.add_argument(
         "--mode",
         choices=("place", "image", "combined"),
@@ -52,15 +48,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--run", type=Path, dest="run_folder", help="default: newest under runs/")
     parser.add_argument("--gallery", help="one of the run's galleries, or a gallery's folder")
-    parser.add_argument("--top-k", type=int, default=5)
-    parser.add_argument("--format", choices=("text", "json", "geojson", "csv"), default="text")
-    parser.add_argument("--map", type=Path, help="also draw the answers: FILE.html or FILE.png")
-    parser.add_argument(
-        "--truth",
-        type=Path,
-        metavar="CSV",
-        help="true places for the text and --map: file, latitude, longitude",
-    )
+    add_output_arguments(parser)
     add_mode_arguments(parser)
     parser.add_argument(
         "--decoding",
@@ -70,24 +58,74 @@ def add_parser(commands: Commands) -> None:
     )
     add_index_argument(parser)
     add_model_arguments(parser, device="cpu")
+    add_pace_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Answer every image; 2 if any was refused."""
-    from geoloc.errors import ConfigError
-    from geoloc.inference import Answer, Geolocator, Refusal, newest_run
-    from geoloc.inference.formats import format_answers, to_text
+    if args.schema:
+        from geoloc.inference.schema import schema_text
 
-    if args.map is not None and args.map.suffix not in {".html", ".png"}:
-        raise ConfigError(f"--map {args.map}: name a file that ends in .html or .png")
-    if args.map is not None and args.text:
-        raise ConfigError("--map draws the answers of images: leave --text out")
-    if not args.images and not args.text:
-        raise ConfigError("nothing to ask about: name an image, a folder, or a --text")
-    run_folder = args.run_folder or newest_run()
-    geolocator = Geolocator.load(
-        run_folder,
+        print(schema_text(), end="")
+        return 0
+    refuse_contradictions(args)
+    from geoloc.inference.answer_lines import FileKey
+    from geoloc.inference.asking import Question, query_json
+    from geoloc.inference.listing import list_images
+
+    truths = {} if args.truth is None else read_truths(args.truth)
+    listed = list_images(_named(args))
+    _refuse_originals(args, listed.files)
+    geolocator = _load(args)
+    question = Question(top_k=args.top_k, apart_km=args.apart_km, heat=args.heat, exif=args.exif)
+    query = query_json(geolocator, question, _mode_words(args))
+    tally = Tally(truths=truths, keep=args.map is not None)
+    for refusal in listed.refusals:
+        tally.refuse(refusal)
+    with opened_output(args, query, truths) as output:
+        todo = [path for path in listed.files if not output.is_done(FileKey.of(path))]
+        with progress_bar("query", len(todo), shown=_counts(args)) as bar:
+            for asked in _asked(args, geolocator, question, todo):
+                output.add(asked)
+                tally.add(asked)
+                bar.update()
+    if listed.folders or args.stdin or len(listed.files) > 1:
+        say(tally.pace(len(todo), before=len(listed.files) - len(todo)))
+    _tell_the_rest(args, tally)
+    return 2 if tally.refused else 0
+
+
+def _counts(args: argparse.Namespace) -> bool:
+    """Whether a bar tells more than the answers themselves, as they run over the terminal."""
+    each = args.together is None and not args.trip
+    return each and (args.out is not None or not sys.stdout.isatty())
+
+
+def _named(args: argparse.Namespace) -> list[Path]:
+    """What the command line names; a list on standard input in place of each ``-``."""
+    from geoloc.inference.listing import names_of
+
+    named: list[Path] = []
+    for path in [*args.images, *([Path("-")] if args.stdin else [])]:
+        named += names_of(sys.stdin.buffer.read()) if path == Path("-") else [path]
+    return named
+
+
+def _refuse_originals(args: argparse.Namespace, files: Sequence[Path]) -> None:
+    from geoloc.errors import ConfigError
+
+    written = {os.path.realpath(path) for path in (args.out, args.map) if path is not None}
+    for path in files if written else ():
+        if os.path.realpath(path) in written:
+            raise ConfigError(f"{path} is one of the images: name another file to be written")
+
+
+def _load(args: argparse.Namespace) -> Geolocator:
+    from geoloc.inference import Geolocator, newest_run
+
+    return Geolocator.load(
+        args.run_folder or newest_run(),
         gallery=args.gallery,
         device=args.device,
         index=args.index,
@@ -95,77 +133,52 @@ def run(args: argparse.Namespace) -> int:
         mode=asked_mode(args, name=args.mode),
         decoding=args.decoding,
     )
-    results = list(geolocator.locate_many(_files(args.images), top_k=args.top_k))
+
+
+def _mode_words(args: argparse.Namespace) -> dict[str, object]:
+    """How the arguments change what answers, beside model and gallery."""
+    names = ("mode", "references", "combine", "csls", "calibration", "vote_km", "index")
+    return {
+        name: os.path.realpath(value) if isinstance(value, Path) else value
+        for name in names
+        if (value := getattr(args, name)) not in (None, False)
+    }
+
+
+def _asked(
+    args: argparse.Namespace, geolocator: Geolocator, question: Question, files: Sequence[Path]
+) -> Iterator[AskedImage]:
+    from geoloc.inference.asking import AskedImage, ask_files
+    from geoloc.inference.asking_together import ask_together, ask_trip, grouped_by_folder
+
+    pace = {"batch_size": args.batch_size, "workers": args.workers}
+    if args.trip:
+        yield from ask_trip(geolocator, files, question, **pace)
+    elif args.together is not None:
+        groups = {"": files} if args.together == "all" else grouped_by_folder(files)
+        yield from ask_together(geolocator, groups, question, **pace)
+    else:
+        yield from ask_files(geolocator, files, question, **pace)
     if args.text:
-        results += geolocator.locate_texts(
-            args.text, top_k=args.top_k, text_weights=args.text_weights
-        )
-    answers = [result for result in results if isinstance(result, Answer)]
-    refusals = [result for result in results if isinstance(result, Refusal)]
-    for refusal in refusals:
-        print(f"geoloc: {one_line(f'{refusal.source}: {refusal.message}')}", file=sys.stderr)
-    truths = {} if args.truth is None else _truths(args.truth, answers)
-    if args.format == "text":
-        print(to_text(answers, truths), end="")
-    else:
-        print(format_answers(results, args.format), end="")
-    if args.map is not None and answers:
-        _draw(args.map, answers, truths)
-        print(f"map: {args.map}", file=sys.stderr)
-    return 2 if refusals else 0
+        for answer in geolocator.locate_texts(
+            args.text,
+            top_k=args.top_k,
+            apart_km=args.apart_km,
+            heat=args.heat,
+            text_weights=args.text_weights,
+        ):
+            yield AskedImage(key=None, result=answer)
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
-    """Files as they are; folders give their images in order of name."""
-    for path in paths:
-        try:
-            inside = sorted(path.iterdir()) if path.is_dir() else []
-        except (OSError, ValueError):
-            # Closed to us, or a name that no file can have: refused when it is opened.
-            inside = []
-        yield from [each for each in inside if each.suffix.lower() in _IMAGE_SUFFIXES] or [path]
+def _tell_the_rest(args: argparse.Namespace, tally: Tally) -> None:
+    from geoloc.inference.camera_errors import comparison_text
 
+    if args.exif == "compare":
+        say(comparison_text(tally.off_km, images=tally.answered))
+    if args.truth is not None and tally.answered and not tally.matched:
+        say(f"geoloc: --truth {args.truth} names none of the images")
+    if args.map is not None and tally.kept:
+        from geoloc.cli.query_map import draw_map
 
-def _draw(
-    path: Path, answers: Sequence[Answer], known_deg: Mapping[str, tuple[float, float]]
-) -> None:
-    from geoloc.inference.pictures import open_picture
-    from geoloc.viz import draw_query_map, write_query_page
-
-    truths = [known_deg.get(answer.source) for answer in answers]
-    images = [open_picture(Path(answer.source), name=answer.source) for answer in answers]
-    if path.suffix == ".html":
-        write_query_page(
-            answers, path, title="Where were these taken?", images=images, truths_deg=truths
-        )
-    elif len(answers) == 1:
-        draw_query_map(answers[0], path, truth_deg=truths[0], image=images[0])
-    else:
-        draw_query_map(answers, path)
-
-
-def _truths(file: Path, answers: Sequence[Answer]) -> dict[str, tuple[float, float]]:
-    """The true places of the answers' images, by source, from a CSV file with file names."""
-    import numpy as np
-
-    from geoloc.errors import DataError
-    from geoloc.geodesy import is_valid_latlon
-
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            known = {
-                row["file"]: (float(row["latitude"]), float(row["longitude"]))
-                for row in csv.DictReader(stream)
-            }
-    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(
-            f"--truth {file}: a CSV with file, latitude and longitude is needed ({error})"
-        ) from None
-    for name, place in known.items():
-        if not is_valid_latlon(np.array(place)):
-            raise DataError(f"--truth {file}: {name} is at {place}, which is not on Earth")
-    named = {answer.source: Path(answer.source).name for answer in answers}
-    truths = {source: known[name] for source, name in named.items() if name in known}
-    if answers and not truths:
-        print(f"geoloc: --truth {file} names none of the images", file=sys.stderr)
-    return truths
+        draw_map(args.map, tally.kept, tally.truths, cards=args.map_cards)
+        say(f"map: {args.map}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
 from pathlib import Path
@@ -27,6 +28,15 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+@functools.cache
+def image_suffixes() -> frozenset[str]:
+    """The endings, in small letters with the dot, of files in the formats that are decoded."""
+    Image.init()
+    # A stereo JPEG of a camera has a format and an ending of its own.
+    known = {*FORMATS, "MPO"}
+    return frozenset(end for end, form in Image.registered_extensions().items() if form in known)
 
 
 def read_image(

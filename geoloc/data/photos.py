@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from geoloc.data.decoding import FORMATS, read_limited
 from geoloc.data.record import PlaceError, Record
 from geoloc.data.shard_image import shard_image
+from geoloc.data.visible_files import visible_files
 from geoloc.data.write_report import CountingWriter, WriteReport
 from geoloc.errors import DataError, ImageError
 
@@ -69,7 +70,7 @@ def photo_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of photos")
-    files = [path for path in sorted(folder.rglob("*")) if _is_wanted(path, folder)]
+    files = visible_files(folder)
     if not files:
         raise DataError(f"{folder}: no file in it")
     return files
@@ -86,7 +87,7 @@ def photo_place_deg(data: bytes, *, name: str = "image") -> tuple[float, float]:
             ``gps_no_reference``, ``gps_out_of_range``, or ``gps_zero``: exactly 0, 0 is what
             cameras write before they have a fix.
     """
-    gps = _gps_block(data)
+    gps = exif_block(data, ExifTags.IFD.GPSInfo)
     latitude = _angle_deg(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, name)
     longitude = _angle_deg(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, name)
     if abs(latitude) > 90.0 or abs(longitude) > 180.0:
@@ -98,9 +99,19 @@ def photo_place_deg(data: bytes, *, name: str = "image") -> tuple[float, float]:
     return latitude, longitude
 
 
-def _is_wanted(path: Path, folder: Path) -> bool:
-    parts = path.relative_to(folder).parts
-    return path.is_file() and not any(part.startswith(".") for part in parts)
+def exif_block(data: bytes, block: ExifTags.IFD) -> dict[int, Any]:
+    """The entries of one block of an image's EXIF data by tag; none where there is no such block.
+
+    No pixel is decoded.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+                return dict(opened.getexif().get_ifd(block))
+        # A torn EXIF block surfaces as nearly any exception; it holds nothing then.
+        except Exception:
+            return {}
 
 
 def _record(path: Path, folder: Path, *, key: str, tally: CountingWriter) -> Record | None:
@@ -114,17 +125,6 @@ def _record(path: Path, folder: Path, *, key: str, tally: CountingWriter) -> Rec
         return None
     label = {"id": key, "latitude": place[0], "longitude": place[1], "path": name}
     return Record(key=key, image_bytes=image, latlon_deg=place, label=label)
-
-
-def _gps_block(data: bytes) -> dict[int, Any]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
-        try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                return dict(opened.getexif().get_ifd(ExifTags.IFD.GPSInfo))
-        # A torn EXIF block surfaces as nearly any exception; it holds no place then.
-        except Exception:
-            return {}
 
 
 def _angle_deg(gps: dict[int, Any], tag: int, reference_tag: int, name: str) -> float:

@@ -16,6 +16,7 @@ from geoloc.inference.formats import (
     to_csv,
     to_geojson,
     to_json,
+    to_kml,
     to_text,
 )
 from geoloc.inference.geolocator import Geolocator
@@ -41,5 +42,6 @@ __all__ = [
     "to_csv",
     "to_geojson",
     "to_json",
+    "to_kml",
     "to_text",
 ]

@@ -1,97 +1,107 @@
-"""Answers as text, JSON, GeoJSON or CSV; pure functions from answers to a string."""
+"""Answers in every form: text, CSV, KML, and here JSON and GeoJSON; from answers to a string."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
+from geoloc.inference.answer_rows import (
+    CSV_COLUMNS,
+    camera_fields,
+    place_fields,
+    sureness_fields,
+    to_csv,
+)
+from geoloc.inference.answer_text import DOUBTS, coordinates_text, distance_text, to_text
+from geoloc.inference.answers import Answer, AreaShare, Heat, PlaceAnswer, Refusal
+from geoloc.inference.camera import CameraPlace, Result
+from geoloc.inference.kml import to_kml
 
-from geoloc.geodesy import great_circle_km
-from geoloc.inference.answers import Answer, AreaShare, Doubt, Heat, PlaceAnswer, Refusal
+__all__ = [
+    "CSV_COLUMNS",
+    "DOUBTS",
+    "SCHEMA_VERSION",
+    "AnswerFormat",
+    "answer_json",
+    "coordinates_text",
+    "distance_text",
+    "format_answers",
+    "refusal_json",
+    "result_json",
+    "to_csv",
+    "to_geojson",
+    "to_json",
+    "to_kml",
+    "to_text",
+]
 
-AnswerFormat = Literal["text", "json", "geojson", "csv"]
-Result: TypeAlias = Answer | Refusal
+AnswerFormat = Literal["text", "json", "geojson", "csv", "kml"]
+Cameras: TypeAlias = Mapping[str, CameraPlace]
 
 SCHEMA_VERSION = 2
-CSV_COLUMNS: tuple[str, ...] = (
-    "source",
-    "rank",
-    "latitude_deg",
-    "longitude_deg",
-    "score",
-    "probability",
-    "city",
-    "city_km",
-    "region",
-    "country_code",
-    "country",
-    "radius_50_km",
-    "radius_90_km",
-    "calibrated",
-    "doubts",
-    "reference",
-)
 
 
-DOUBTS: dict[Doubt, str] = {
-    "flat_posterior": "the model does not know: half of its probability is farther than 2,500 km",
-    "unfamiliar": "it fits no place as well as 95 % of the images that the run was calibrated on",
-    "not_a_photograph": "the picture does not look like a photograph",
-}
-"""What a doubt means, in words."""
-
-
-def format_answers(results: Sequence[Result], form: AnswerFormat) -> str:
-    """The results in one of the four forms, each ending in a line break."""
-    writers: dict[AnswerFormat, Callable[[Sequence[Result]], str]] = {
-        "text": to_text,
-        "json": to_json,
-        "geojson": to_geojson,
-        "csv": to_csv,
-    }
-    return writers[form](results)
-
-
-def to_text(
-    results: Sequence[Result], truths_deg: Mapping[str, tuple[float, float]] | None = None
+def format_answers(
+    results: Sequence[Result], form: AnswerFormat, cameras: Cameras | None = None
 ) -> str:
-    """Aligned lines for people: a heading an image, a line a place, best first.
-
-    A refused image has one line of its own. Characters that a terminal would obey rather than
-    show (in file names, say) are replaced.
+    """The results in one of the forms, each ending in a line break.
 
     Args:
-        results: answers and refusals, in the order in which they are shown.
-        truths_deg: true places by the answers' sources; where one is known, a last line says how
-            far (great circle) it is from the first answer.
+        results: answers, refusals and camera's places, in order.
+        form: which.
+        cameras: camera's places by the answers' sources; None where they were not read.
     """
-    known = truths_deg or {}
-    blocks = [
-        _answer_text(result, known.get(result.source))
-        if isinstance(result, Answer)
-        else _printable(f"{result.source}: refused: {result.message}")
-        for result in results
-    ]
-    return "\n\n".join(blocks) + "\n" if blocks else ""
+    writers: dict[AnswerFormat, Callable[[], str]] = {
+        "text": lambda: to_text(results, cameras=cameras),
+        "json": lambda: to_json(results, cameras),
+        "geojson": lambda: to_geojson(results, cameras),
+        "csv": lambda: to_csv(results, cameras),
+        "kml": lambda: to_kml(results, cameras),
+    }
+    return writers[form]()
 
 
-def to_json(results: Sequence[Result]) -> str:
-    """One JSON object, schema version 2.
+def to_json(results: Sequence[Result], cameras: Cameras | None = None) -> str:
+    """One JSON object, schema version 2 (`geoloc.inference.schema`).
 
     Keys: ``schema_version`` (2); ``answers``, a list of `answer_json`; ``refusals``, a list of
-    objects with ``source``, ``kind`` and ``message``. Order is that of the input within each list.
+    objects with ``source``, ``kind`` and ``message``; and ``camera_places`` where there are any.
+    Order is that of the input within each list.
+
+    Args:
+        results: answers, refusals and camera's places, in order.
+        cameras: camera's places by the answers' sources, for ``camera`` of the answers.
     """
-    content = {
+    told = [result_json(result, cameras) for result in results]
+    content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "answers": [answer_json(answer) for answer in _answers(results)],
-        "refusals": [refusal_json(each) for each in results if isinstance(each, Refusal)],
+        "answers": [each["answer"] for each in told if "answer" in each],
+        "refusals": [each["refusal"] for each in told if "refusal" in each],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if carried := [each["camera_place"] for each in told if "camera_place" in each]:
+        content["camera_places"] = carried
+    return _document(content)
+
+
+def result_json(result: Result, cameras: Cameras | None = None) -> dict[str, Any]:
+    """One result under the key that says what it is: ``answer``, ``refusal``, ``camera_place``.
+
+    Args:
+        result: any of the three.
+        cameras: camera's places by the answers' sources: an answer then has ``camera``, null
+            where its image carries no place.
+    """
+    if isinstance(result, Refusal):
+        return {"refusal": refusal_json(result)}
+    if isinstance(result, CameraPlace):
+        return {"camera_place": result.json()}
+    told = answer_json(result)
+    if cameras is not None:
+        camera = cameras.get(result.source)
+        told["camera"] = None if camera is None else camera_fields(result, camera)
+    return {"answer": told}
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -107,7 +117,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     """
     return {
         "source": answer.source,
-        "places": [_fields(place, rank) for rank, place in enumerate(answer.places, 1)],
+        "places": [place_fields(place, rank) for rank, place in enumerate(answer.places, 1)],
         "apart_km": answer.apart_km,
         "radii": [
             {"level": radius.level, "km": round(radius.km, 3), "calibrated": radius.calibrated}
@@ -127,77 +137,37 @@ def refusal_json(refusal: Refusal) -> dict[str, str]:
     return {"source": refusal.source, "kind": refusal.kind, "message": refusal.message}
 
 
-def to_geojson(results: Sequence[Result]) -> str:
+def to_geojson(results: Sequence[Result], cameras: Cameras | None = None) -> str:
     """A GeoJSON FeatureCollection (RFC 7946): a point a place, longitude before latitude.
 
     The properties are ``source`` and the fields of a place in `to_json` without its coordinates,
     and at an answer's first place ``radius_50_km`` and the like, ``calibrated`` and ``doubts``;
-    ``refusals`` and ``schema_version`` stand beside ``features`` as foreign members (section 6.1).
+    ``from`` is ``model``, or ``camera`` at the point of an image's own place. ``refusals`` and
+    ``schema_version`` stand beside ``features`` as foreign members (section 6.1).
+
+    Args:
+        results: answers, refusals and camera's places, in order.
+        cameras: camera's places by the answers' sources, a point each after the answer's.
     """
+    known = cameras or {}
+    features: list[dict[str, Any]] = []
+    for result in results:
+        if isinstance(result, Answer):
+            features += [_place(result, at, rank) for rank, at in enumerate(result.places, 1)]
+        shown = result if isinstance(result, CameraPlace) else known.get(result.source)
+        if shown is not None and not isinstance(result, Refusal):
+            features.append(_feature({**shown.json(), "from": "camera"}))
     content = {
         "type": "FeatureCollection",
         "schema_version": SCHEMA_VERSION,
-        "features": [
-            _feature(answer, place, rank)
-            for answer in _answers(results)
-            for rank, place in enumerate(answer.places, 1)
-        ],
+        "features": features,
         "refusals": [refusal_json(each) for each in results if isinstance(each, Refusal)],
     }
+    return _document(content)
+
+
+def _document(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def to_csv(results: Sequence[Result]) -> str:
-    """A row a place under the header `CSV_COLUMNS` (RFC 4180 quoting, line feeds).
-
-    Radii and doubts stand in the row of an answer's first place. Radii of other levels than 50 and
-    90 % have no column. Refused images have no row: their
-    messages belong on another channel.
-    """
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for answer in _answers(results):
-        for rank, place in enumerate(answer.places, 1):
-            sure = _sureness(answer) if rank == 1 else {}
-            writer.writerow({"source": answer.source, **_fields(place, rank), **sure})
-    return buffer.getvalue()
-
-
-def place_json(place: PlaceAnswer) -> dict[str, Any]:
-    """A place as it stands in the JSON of an answer, without ``rank`` (see `answer_json`)."""
-    lat, lon = place.latlon_deg
-    return {
-        "latitude_deg": round(lat, 6),
-        "longitude_deg": round(lon, 6),
-        "score": round(place.score, 6),
-        "probability": float(f"{place.probability:.6g}"),
-        "city": place.city,
-        "city_km": round(place.city_km, 3),
-        "region": place.region,
-        "country_code": place.country_code,
-        "country": place.country,
-        "reference": place.reference,
-    }
-
-
-def coordinates_text(latlon_deg: tuple[float, float]) -> str:
-    """Latitude and longitude for people, such as ``48.8566 N, 2.3522 E``."""
-    lat, lon = latlon_deg
-    return f"{abs(lat):.4f} {'S' if lat < 0 else 'N'}, {abs(lon):.4f} {'W' if lon < 0 else 'E'}"
-
-
-def distance_text(distance_km: float) -> str:
-    """A distance for people: ``0.4 km``, ``21 km``, ``9,700 km``."""
-    return f"{distance_km:.1f} km" if distance_km < 9.95 else f"{distance_km:,.0f} km"
-
-
-def _answers(results: Sequence[Result]) -> list[Answer]:
-    return [result for result in results if isinstance(result, Answer)]
-
-
-def _fields(place: PlaceAnswer, rank: int) -> dict[str, Any]:
-    return {"rank": rank, **place_json(place)}
 
 
 def _share(area: AreaShare) -> dict[str, Any]:
@@ -213,65 +183,16 @@ def _heat(heat: Heat) -> dict[str, Any]:
     return {"cell_deg": heat.cell_deg, "cells": cells}
 
 
-def _sureness(answer: Answer) -> dict[str, Any]:
-    """What tables say once an answer: its radii by level, and its doubts."""
-    told: dict[str, Any] = {
-        f"radius_{100 * radius.level:g}_km": round(radius.km, 3) for radius in answer.radii
-    }
-    calibrated = any(radius.calibrated for radius in answer.radii)
-    return {**told, "calibrated": calibrated, "doubts": " ".join(answer.doubts)}
+def _place(answer: Answer, place: PlaceAnswer, rank: int) -> dict[str, Any]:
+    sure = sureness_fields(answer) if rank == 1 else {}
+    fields = {"source": answer.source, **place_fields(place, rank), **sure, "from": "model"}
+    return _feature(fields)
 
 
-def _feature(answer: Answer, place: PlaceAnswer, rank: int) -> dict[str, Any]:
-    properties = _fields(place, rank) | (_sureness(answer) if rank == 1 else {})
-    lat, lon = properties.pop("latitude_deg"), properties.pop("longitude_deg")
+def _feature(fields: dict[str, Any]) -> dict[str, Any]:
+    lat, lon = fields.pop("latitude_deg"), fields.pop("longitude_deg")
     return {
         "type": "Feature",
         "geometry": {"type": "Point", "coordinates": [lon, lat]},
-        "properties": {"source": answer.source, **properties},
+        "properties": fields,
     }
-
-
-def _answer_text(answer: Answer, truth_deg: tuple[float, float] | None) -> str:
-    cells = [
-        (f"{rank}.", f"{place.probability:.1%}", coordinates_text(place.latlon_deg))
-        for rank, place in enumerate(answer.places, 1)
-    ]
-    ranks, shares, where = (max(map(len, column)) for column in zip(*cells, strict=True))
-    lines = [
-        f"  {cell[0]:>{ranks}}  {cell[1]:>{shares}}  {cell[2]:<{where}}"
-        f"  {_printable(place.name)}  (score {place.score:.3f}{_reference_text(place)})"
-        for cell, place in zip(cells, answer.places, strict=True)
-    ]
-    lines += [f"  {line}" for line in (*_radii_text(answer), *_shares_text(answer))]
-    lines += [f"  {DOUBTS[doubt]}" for doubt in answer.doubts]
-    if truth_deg is not None:
-        first = np.asarray(answer.places[0].latlon_deg)
-        away = distance_text(float(great_circle_km(first, np.asarray(truth_deg))))
-        lines.append(f"  true place {away} from the first answer")
-    return "\n".join([_printable(answer.source), *lines])
-
-
-def _radii_text(answer: Answer) -> list[str]:
-    if not answer.radii:
-        return []
-    told = ", ".join(
-        f"within {distance_text(radius.km)} with {100 * radius.level:g} %"
-        for radius in answer.radii
-    )
-    calibrated = all(radius.calibrated for radius in answer.radii)
-    return [f"{told} of the first place" + ("" if calibrated else " (not calibrated)")]
-
-
-def _shares_text(answer: Answer) -> list[str]:
-    shown = [area for area in answer.countries[:4] if area.probability >= 0.01]
-    told = ", ".join(f"{_printable(area.name)} {area.probability:.0%}" for area in shown)
-    return [f"countries: {told}"] if told else []
-
-
-def _reference_text(place: PlaceAnswer) -> str:
-    return "" if place.reference is None else f", as in {_printable(place.reference)}"
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

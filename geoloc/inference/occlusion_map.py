@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from geoloc.inference.answer_rows import place_json
+from geoloc.inference.answer_text import distance_text
 from geoloc.inference.answers import PlaceAnswer
-from geoloc.inference.formats import distance_text, place_json
 
 SCHEMA_VERSION = 1
 AGREEMENT = 0.5

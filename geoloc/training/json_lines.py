@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from geoloc.artifacts import write_text
+from geoloc.artifacts import append_whole, write_text
 from geoloc.errors import DataError, TrainingError
 
 
@@ -20,7 +20,6 @@ class JsonLines:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        # Unbuffered: what a full disk refused must not come again when the file is closed.
         self._stream = path.open("ab", buffering=0)
 
     def rewind(self, step: int) -> None:
@@ -53,13 +52,9 @@ class JsonLines:
             TrainingError: the disk is full, or the file cannot be written; it is as it was before.
         """
         line = json.dumps({"step": step, **values}, allow_nan=False, ensure_ascii=False) + "\n"
-        before, rest = self._stream.seek(0, 2), memoryview(line.encode())
         try:
-            while rest:
-                # A disk that is nearly full takes the beginning, and refuses the next call.
-                rest = rest[self._stream.write(rest) :]
+            append_whole(self._stream, line.encode())
         except OSError as error:
-            self._stream.truncate(before)
             raise self._unwritten(error) from error
 
     def close(self) -> None:

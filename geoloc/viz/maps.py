@@ -28,7 +28,7 @@ from geoloc.viz.canvas import (
     world_axes,
 )
 from geoloc.viz.closeup import closeup_axes, closeup_view, in_view, to_local
-from geoloc.viz.marks import draw_places, draw_truth
+from geoloc.viz.marks import draw_dots, draw_places, draw_truth
 from geoloc.viz.subjects import AnswerView, PlaceView
 from geoloc.viz.tracks import cut_at_antimeridian, great_circle_track
 
@@ -91,7 +91,10 @@ def _draw_overview(answers: Sequence[AnswerView], path: Path | str) -> Path:
     put_text(figure, 0.02, 0.957, heading, fontsize=17, fontweight="bold")
     axes = world_axes(figure, (0.01, 0.28, 0.98, 0.65))
     axes.apply_aspect()
-    draw_places(axes, equal_earth(_places_deg(best)), _probabilities(best))
+    # Only those that are listed need a number; more than these would hide one another.
+    xy, listed = equal_earth(_places_deg(best)), 2 * LISTED
+    draw_dots(axes, xy[listed:], area=20.0)
+    draw_places(axes, xy[:listed], _probabilities(best[:listed]))
     for row, (answer, place) in enumerate(zip(answers, best, strict=True)):
         column, line = divmod(row, LISTED)
         if column > 1:
@@ -110,6 +113,16 @@ def world_map_png(answer: AnswerView, *, truth_deg: tuple[float, float] | None =
     """The world with the answer's places, nothing else, as PNG of 860 x 430 pixels."""
     figure = new_figure(860, 430)
     _draw_world(figure, (0.005, 0.01, 0.99, 0.98), answer, truth_deg)
+    return png_bytes(figure)
+
+
+def first_places_png(answers: Sequence[AnswerView]) -> bytes:
+    """The world with a dot at the first place of each answer, as PNG of 1120 x 560 pixels."""
+    figure = new_figure(1120, 560)
+    axes = world_axes(figure, (0.005, 0.01, 0.99, 0.98))
+    axes.apply_aspect()
+    places = _places_deg([answer.places[0] for answer in answers])
+    draw_dots(axes, equal_earth(places), area=20.0)
     return png_bytes(figure)
 
 

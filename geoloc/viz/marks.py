@@ -77,9 +77,30 @@ def draw_places(
         if len(members) == 1:
             _numbered_circle(axes, xy[members[0]], float(radius[members[0]]), int(rank[members[0]]))
             continue
-        _dots(axes, xy[members])
+        draw_dots(axes, xy[members])
         text = ranks_text([int(rank[member]) for member in members])
         _label(axes, xy_px[members], text, taken)
+
+
+def draw_dots(axes: Axes, xy: Float[np.ndarray, "place 2"], *, area: float = 42.0) -> None:
+    """Draw places as plain dots, in data coordinates.
+
+    Args:
+        axes: to draw in.
+        xy: the places.
+        area: of each dot, in square points.
+    """
+    axes.scatter(
+        xy[:, 0],
+        xy[:, 1],
+        s=area,
+        c=ANSWER,
+        edgecolors=PAPER,
+        linewidths=0.9,
+        alpha=0.95,
+        zorder=6,
+        clip_on=False,
+    )
 
 
 def draw_truth(axes: Axes, xy: Float[np.ndarray, " 2"]) -> None:
@@ -122,20 +143,6 @@ def _numbered_circle(axes: Axes, xy: np.ndarray, radius: float, rank: int) -> No
         fontweight="bold",
         fontfamily=FONT,
         zorder=6.5,
-    )
-
-
-def _dots(axes: Axes, xy: Float[np.ndarray, "place 2"]) -> None:
-    axes.scatter(
-        xy[:, 0],
-        xy[:, 1],
-        s=42,
-        c=ANSWER,
-        edgecolors=PAPER,
-        linewidths=0.9,
-        alpha=0.95,
-        zorder=6,
-        clip_on=False,
     )
 
 

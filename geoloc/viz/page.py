@@ -13,12 +13,16 @@ from PIL import Image
 
 from geoloc.errors import DataError
 from geoloc.geodesy import great_circle_km
+from geoloc.viz.answer_table import answer_table, card_id
 from geoloc.viz.html_page import data_uri, html_page
-from geoloc.viz.maps import closeup_png, percent, world_map_png
+from geoloc.viz.maps import closeup_png, first_places_png, percent, world_map_png
 from geoloc.viz.markdown import markdown_to_html
-from geoloc.viz.subjects import AnswerView, PlaceView
+from geoloc.viz.subjects import AnswerView, NotedAnswerView, PlaceView
 
 ItemT = TypeVar("ItemT")
+CARDS, ROWS = 30, 2000
+"""Most answers with photo and maps on one page, and most lines in its table of all answers."""
+
 _PHOTO_PX = 420
 _STYLE = """
 h3, h4, h5, h6 { font-size: 1rem; margin: 20px 0 8px; }
@@ -33,6 +37,10 @@ h3, h4, h5, h6 { font-size: 1rem; margin: 20px 0 8px; }
 .summary .scroll { margin-bottom: 16px; }
 figure { margin: 0 0 20px; }
 figcaption { font-weight: 600; margin-bottom: 8px; }
+.answers { max-height: 32rem; overflow-y: auto; }
+.answers thead th { position: sticky; top: 0; background: var(--paper); }
+.note { margin: 6px 0 0; color: var(--faint); font-size: .93rem; }
+.image { overflow-wrap: anywhere; min-width: 12ch; }
 .number { text-align: right; white-space: nowrap; }
 code { font-size: .9em; }
 @media (max-width: 640px) { .top, .maps { grid-template-columns: minmax(0, 1fr); }
@@ -49,17 +57,21 @@ def write_query_page(
     truths_deg: Sequence[tuple[float, float] | None] | None = None,
     summary: str = "",
     figures: Sequence[tuple[str, Path]] = (),
+    cards: int = CARDS,
 ) -> Path:
     """Write a page with a card a query (photo, places, map) and, above, a summary and figures.
 
+    Of more answers than that the first have cards, and all stand on one map and in one table.
+
     Args:
-        answers: what was answered, a card each, in order.
+        answers: what was answered, a card each, in order, with their notes (`NotedAnswerView`).
         path: HTML file to write; folders are made as needed.
         title: heading of the page.
         images: the image of each answer, or None for one that is not shown.
         truths_deg: where each image was really taken, or None where that is not known.
         summary: Markdown shown above the cards (headings, tables, lists, paragraphs).
         figures: captions with PNG files, shown after the summary and stored in the page.
+        cards: most answers that have one.
 
     Raises:
         DataError: images or truths are not as many as answers, or a figure cannot be read.
@@ -67,10 +79,12 @@ def write_query_page(
     """
     photos = _one_each(images, len(answers), "images")
     truths = _one_each(truths_deg, len(answers), "truths_deg")
-    cards = [
-        _card(answer, photo, truth)
-        for answer, photo, truth in zip(answers, photos, truths, strict=True)
-    ]
+    carded = zip(answers[:cards], photos[:cards], truths[:cards], strict=True)
+    cards_html = "".join(
+        _card(answer, photo, truth, card_id(number))
+        for number, (answer, photo, truth) in enumerate(carded, 1)
+    )
+    every = _all_answers(answers, truths, cards=cards) if len(answers) > cards else ""
     shown = "".join(_figure(caption, Path(file)) for caption, file in figures)
     table = markdown_to_html(summary) if summary else ""
     summary_html = f'<section class="card summary">{table}</section>' if table else ""
@@ -81,7 +95,7 @@ def write_query_page(
         "Answers are numbered by rank. Probabilities are shares among all places that could be "
         f"answered.{star}"
     )
-    body = _page(title, intro, f"{summary_html}{shown}", "".join(cards))
+    body = _page(title, intro, f"{summary_html}{shown}{every}", cards_html)
     file.write_text(body, encoding="utf-8")
     return file
 
@@ -106,8 +120,32 @@ def _one_each(
     return values
 
 
+def _all_answers(
+    answers: Sequence[AnswerView],
+    truths_deg: Sequence[tuple[float, float] | None],
+    *,
+    cards: int,
+) -> str:
+    rows = answer_table(answers[:ROWS], truths_deg[:ROWS], linked=cards)
+    told = [f"The first {cards:,} have photo and maps below."] if cards else []
+    if len(answers) > ROWS:
+        told.append(f"The table ends after {ROWS:,}; the map shows them all.")
+    world = data_uri(first_places_png(answers))
+    return f"""<section class="card">
+<h2>All {len(answers):,} images</h2>
+<img alt="world map with a dot at the first place of each image" src="{world}" width="1120" \
+height="560">
+<p class="faint">{" ".join(told)}</p>
+{rows}
+</section>
+"""
+
+
 def _card(
-    answer: AnswerView, photo: Image.Image | None, truth_deg: tuple[float, float] | None
+    answer: AnswerView,
+    photo: Image.Image | None,
+    truth_deg: tuple[float, float] | None,
+    identity: str,
 ) -> str:
     picture = ""
     if photo is not None:
@@ -118,10 +156,12 @@ def _card(
     world = data_uri(world_map_png(answer, truth_deg=truth_deg))
     closeup = data_uri(closeup_png(answer, truth_deg=truth_deg))
     best = answer.places[0]
-    return f"""<section class="card">
+    told = answer.notes if isinstance(answer, NotedAnswerView) else ()
+    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in told)
+    return f"""<section class="card" id="{identity}">
 <h3>{escape(answer.source)}</h3>
-<div class="{"top" if picture else "top bare"}">{picture}{_places_table(answer.places, truth_deg)}\
-</div>
+<div class="{"top" if picture else "top bare"}">{picture}\
+<div>{_places_table(answer.places, truth_deg)}{notes}</div></div>
 <div class="maps">
 <img alt="world map of the answered places; the best is {escape(best.name)}" src="{world}" \
 width="860" height="430">

@@ -44,3 +44,13 @@ class AnswerView(Protocol):
     def places(self) -> Sequence[PlaceView]:
         """The best places, by falling score."""
         ...
+
+
+@runtime_checkable
+class NotedAnswerView(AnswerView, Protocol):
+    """An answer with sentences about it."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """A line each, in plain text."""
+        ...

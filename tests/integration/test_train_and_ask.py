@@ -55,7 +55,7 @@ def test_training_again_says_that_it_is_done(inside, capsys):
     assert "optimizer.learning_rate" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("form", ["text", "json", "geojson", "csv"])
+@pytest.mark.parametrize("form", ["text", "json", "jsonl", "geojson", "csv", "kml"])
 def test_query_answers_in_every_format(inside, form, capsys):
     images = "data/earth_tiles_smoke_demo/unseen"
     assert main(["query", images, "--top-k", "3", "--format", form]) == 0
@@ -68,6 +68,10 @@ def test_query_answers_in_every_format(inside, form, capsys):
         assert json.loads(out)["type"] == "FeatureCollection"
     if form == "csv":
         assert len(out.strip().splitlines()) == 1 + 12 * 3
+    if form == "jsonl":
+        assert sum("answer" in json.loads(line) for line in out.splitlines()) == 12
+    if form == "kml":
+        assert out.count("<Folder>") == 12
 
 
 def test_bad_files_get_a_line_each_and_the_rest_is_answered(inside, tmp_path, capsys):

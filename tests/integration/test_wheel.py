@@ -29,6 +29,7 @@ def test_wheel_holds_code_data_and_command(wheel):
     assert sources <= set(names)
     assert "geoloc/places/natural_earth_admin1.parquet" in names
     assert "geoloc/places/DATA.md" in names
+    assert "geoloc/inference/answers.schema.json" in names
     assert "geoloc/py.typed" in names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"geoloc"}
 

@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 
 from geoloc.cli import main
-from geoloc.cli.query import _files, _truths  # pyright: ignore[reportPrivateUsage]
+from geoloc.cli.query_truths import read_truths
 from geoloc.errors import DataError
-from geoloc.inference import Answer, Basis
-
-
-def test_a_name_too_long_is_passed_on_to_be_refused(tmp_path: Path) -> None:
-    endless = tmp_path / ("a" * 5000)
-    assert list(_files([endless, tmp_path])) == [endless, tmp_path]
 
 
 def test_an_error_of_the_system_is_one_line(
@@ -42,27 +36,8 @@ def test_an_index_that_is_none_is_refused_before_anything_is_read(
 def test_a_row_of_truth_that_breaks_off(tmp_path: Path) -> None:
     table = tmp_path / "truth.csv"
     table.write_text("file,latitude,longitude\na.jpg\n", encoding="utf-8")
-    basis = Basis(
-        model="m",
-        gallery="g",
-        gallery_places=1,
-        decoding="argmax",
-        calibrated=False,
-        protocol="p",
-        version="1",
-    )
-    answer = Answer(
-        source="a.jpg",
-        places=(),
-        apart_km=25.0,
-        radii=(),
-        countries=(),
-        regions=(),
-        doubts=(),
-        basis=basis,
-    )
     with pytest.raises(DataError, match="a CSV with file, latitude and longitude"):
-        _truths(table, [answer])
+        read_truths(table)
 
 
 def test_names_that_are_no_unicode_can_be_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from geoloc.inference import (
 )
 from geoloc.inference.formats import (
     CSV_COLUMNS,
+    DOUBTS,
     coordinates_text,
     distance_text,
     format_answers,
@@ -160,10 +161,10 @@ def test_json_says_how_sure_an_answer_is_and_what_it_rests_on() -> None:
 
 def test_sureness_is_told_once_an_answer_in_every_form() -> None:
     lines = to_text([SURE, OTHER], {"a, b.jpg": (48.8566, 2.3522)}).split("\n")
-    assert lines[3:7] == [
-        "  within 12 km with 50 %, within 340 km with 90 % of the first place",
+    assert lines[1] == f"  doubtful: {DOUBTS['flat_posterior']}"
+    assert lines[4:7] == [
+        "  within 12 km of the first place with 50 %, within 340 km with 90 %",
         "  countries: France 75%",
-        "  the model does not know: half of its probability is farther than 2,500 km",
         "  true place 0.0 km from the first answer",
     ]
     assert sum("within" in line for line in lines) == 1

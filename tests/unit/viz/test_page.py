@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,32 @@ def test_counts_must_agree_and_figures_exist(tmp_path: Path, answer_of) -> None:
         write_query_page([answer_of((0.0, 0.0))], tmp_path / "p.html", truths_deg=[None, None])
     with pytest.raises(DataError, match=r"gone\.png cannot be read"):
         write_query_page([], tmp_path / "p.html", figures=[("x", tmp_path / "gone.png")])
+
+
+def test_a_page_of_many_answers_stays_usable(tmp_path: Path, answer_of) -> None:
+    answers = [answer_of((number, 10.0), source=f"<{number}>.jpg") for number in range(40)]
+    truths = [(number + 1.0, 10.0) if number == 39 else None for number in range(40)]
+    page = write_query_page(answers, tmp_path / "p.html", truths_deg=truths, cards=1)
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/png") == 3
+    assert "All 40 images" in text
+    assert text.count('<td class="image">') == 40
+    assert '<a href="#image-1">&lt;0&gt;.jpg</a>' in text
+    assert text.count("<a href") == 1
+    assert 'id="image-1"' in text
+    assert text.count("111 km") == 1
+    few = write_query_page(answers[:2], tmp_path / "q.html", cards=2)
+    assert "All 2 images" not in few.read_text(encoding="utf-8")
+
+
+def test_notes_stand_beside_the_places(tmp_path: Path, answer_of) -> None:
+    @dataclass
+    class Noted:
+        source: str
+        places: tuple[object, ...]
+        notes: tuple[str, ...]
+
+    plain = answer_of((48.9, 2.3))
+    noted = Noted(plain.source, plain.places, ("within 5 km", "<b>"))
+    text = write_query_page([noted], tmp_path / "p.html").read_text(encoding="utf-8")
+    assert '<p class="note">within 5 km</p><p class="note">&lt;b&gt;</p>' in text
