@@ -14,23 +14,22 @@ from geoloc.inference.service.protocol import patient_protocol
 from geoloc.inference.service.settings import ServiceSettings
 
 
-def serve(settings: ServiceSettings, load: Callable[[], Geolocator]) -> None:
-    """Listen and answer until SIGTERM or SIGINT; requests that have begun are finished.
+def make_server(
+    settings: ServiceSettings,
+    load: Callable[[], Geolocator],
+    *,
+    failed: Callable[[GeolocError], None] | None = None,
+) -> uvicorn.Server:
+    """A server of the service, not yet listening.
 
     Args:
         settings: of the service.
         load: gives the geolocator; called in a thread while the server already listens.
+        failed: told why it cannot be loaded.
 
     Raises:
-        GeolocError: whatever `load` raised.
-        ConfigError: the API keys cannot be read, or the address cannot be had.
+        ConfigError: the API keys cannot be read, or are too short.
     """
-    failures: list[GeolocError] = []
-
-    def failed(error: GeolocError) -> None:
-        failures.append(error)
-        server.should_exit = True
-
     limits = settings.limits
     config = uvicorn.Config(
         create_app(settings, load, failed=failed),
@@ -50,7 +49,27 @@ def serve(settings: ServiceSettings, load: Callable[[], Geolocator]) -> None:
         h11_max_incomplete_event_size=1024 * limits.header_kilobytes,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+def serve(settings: ServiceSettings, load: Callable[[], Geolocator]) -> None:
+    """Listen and answer until SIGTERM or SIGINT; requests that have begun are finished.
+
+    Args:
+        settings: of the service.
+        load: as for `make_server`.
+
+    Raises:
+        GeolocError: whatever `load` raised.
+        ConfigError: the API keys cannot be read, or the address cannot be had.
+    """
+    failures: list[GeolocError] = []
+
+    def failed(error: GeolocError) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    server = make_server(settings, load, failed=failed)
     # uvicorn raises the signal again once it has finished; a service that was told to end and did
     # so has not failed.
     signal.signal(signal.SIGTERM, lambda *_: None)
