@@ -184,7 +184,7 @@ def _fields(place: PlaceAnswer, rank: int) -> dict[str, Any]:
         "rank": rank,
         "latitude_deg": round(lat, 6),
         "longitude_deg": round(lon, 6),
-        "score": round(place.score, 6),
+        "score": None if place.score is None else round(place.score, 6),
         "probability": float(f"{place.probability:.6g}"),
         "city": place.city,
         "city_km": round(place.city_km, 3),
@@ -235,7 +235,7 @@ def _answer_text(answer: Answer, truth_deg: tuple[float, float] | None) -> str:
     ranks, shares, where = (max(map(len, column)) for column in zip(*cells, strict=True))
     lines = [
         f"  {cell[0]:>{ranks}}  {cell[1]:>{shares}}  {cell[2]:<{where}}"
-        f"  {_printable(place.name)}  (score {place.score:.3f}{_reference_text(place)})"
+        f"  {_printable(place.name)}{_score_text(place)}"
         for cell, place in zip(cells, answer.places, strict=True)
     ]
     lines += [f"  {line}" for line in (*_radii_text(answer), *_shares_text(answer))]
@@ -264,8 +264,11 @@ def _shares_text(answer: Answer) -> list[str]:
     return [f"countries: {told}"] if told else []
 
 
-def _reference_text(place: PlaceAnswer) -> str:
-    return "" if place.reference is None else f", as in {_printable(place.reference)}"
+def _score_text(place: PlaceAnswer) -> str:
+    if place.score is None:
+        return ""
+    like = "" if place.reference is None else f", as in {_printable(place.reference)}"
+    return f"  (score {place.score:.3f}{like})"
 
 
 def _printable(text: str) -> str:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 from PIL import Image
 
-from geoloc.data.decoding import decode_image
+from geoloc.data.decoding import FORMATS, check_size
 from geoloc.errors import GeolocError, ImageError
-from geoloc.inference.answers import Refusal
+from geoloc.inference.answers import Answer, Refusal
+from geoloc.inference.coarseness import coarse_answer
+from geoloc.inference.formats import answer_json
 from geoloc.inference.geolocator import Geolocator
+from geoloc.inference.prepared import PreparedImage
 from geoloc.inference.service.failures import RequestError
-from geoloc.inference.service.interim import about_basis, answer_document
 from geoloc.inference.service.options import AnswerOptions
 from geoloc.models.open_clip_encoder import OpenClipEncoder
 
-Picture: TypeAlias = Image.Image
 Reply: TypeAlias = list[dict[str, Any]]
 
 
@@ -25,8 +27,7 @@ Reply: TypeAlias = list[dict[str, Any]]
 class ImageQuestion:
     """Where were these images of one request taken?"""
 
-    pictures: tuple[Picture, ...]
-    names: tuple[str, ...]
+    images: tuple[PreparedImage, ...]
     options: AnswerOptions
 
 
@@ -67,7 +68,8 @@ class Asking:
             GeolocError: the model cannot be loaded.
         """
         geolocator = self._load()
-        geolocator.locate([Image.new("RGB", (320, 240), (120, 140, 160))], top_k=1)
+        gray = Image.new("RGB", (320, 240), (120, 140, 160))
+        self._documents(geolocator.locate([gray], 1, heat=True))
         self._geolocator = geolocator
 
     @property
@@ -85,50 +87,90 @@ class Asking:
 
     def basis(self) -> dict[str, Any]:
         """What answers rest on."""
-        return about_basis(self.geolocator)
+        return asdict(self.geolocator.basis)
 
-    def prepare(self, data: bytes, name: str) -> Picture | Refusal:
+    def prepare(self, data: bytes, name: str) -> PreparedImage | Refusal:
         """An encoded image made ready for the model, or why it is refused."""
         try:
-            return decode_image(data, max_pixels=self._most_pixels, name=name)
+            _check_pixels(data, self._most_pixels, name)
         except ImageError as error:
-            reason = str(error).removeprefix(f"{name}: ")
-            return Refusal(source=name, message=reason, kind=error.kind)
+            return Refusal(
+                source=name, message=str(error).removeprefix(f"{name}: "), kind=error.kind
+            )
+        return self.geolocator.stages.prepare_or_refuse(data, name)
 
     def answer(self, questions: Sequence[Question]) -> list[Reply | Exception]:
         """A reply, or what stands against it, for each question, in order.
 
-        Images of all questions with equal options go through the model together.
+        Images of all questions go through the model together, and those with equal options
+        through the gallery.
         """
         replies: list[Reply | Exception] = [[] for _ in questions]
-        alike: dict[AnswerOptions, list[int]] = {}
-        for position, question in enumerate(questions):
+        asked: dict[int, ImageQuestion] = {}
+        for at, question in enumerate(questions):
             if isinstance(question, TextQuestion):
-                replies[position] = self._texts(question)
+                replies[at] = self._texts(question)
             else:
-                alike.setdefault(question.options, []).append(position)
-        for options, positions in alike.items():
-            asked = [questions[position] for position in positions]
-            batch = [each for each in asked if isinstance(each, ImageQuestion)]
-            for position, reply in zip(positions, self._images(batch, options), strict=True):
-                replies[position] = reply
+                asked[at] = question
+        for at, reply in self._images(asked):
+            replies[at] = reply
         return replies
 
-    def _images(self, batch: Sequence[ImageQuestion], options: AnswerOptions) -> list[Reply]:
-        pictures = [picture for question in batch for picture in question.pictures]
-        top_k = min(options.top_k, len(self.geolocator.gallery))
-        answers = iter(self.geolocator.locate(pictures, top_k))
-        return [
-            [answer_document(next(answers), name, self.geolocator) for name in question.names]
-            for question in batch
-        ]
+    def _images(self, asked: dict[int, ImageQuestion]) -> list[tuple[int, Reply]]:
+        stages = self.geolocator.stages
+        images = [image for question in asked.values() for image in question.images]
+        embedded = stages.embed(images)
+        rows: dict[int, list[int]] = {}
+        alike: dict[AnswerOptions, list[int]] = {}
+        start = 0
+        for at, question in asked.items():
+            rows[at] = list(range(start, start + len(question.images)))
+            start += len(question.images)
+            alike.setdefault(question.options, []).append(at)
+        told: list[tuple[int, Reply]] = []
+        for options, positions in alike.items():
+            detail = stages.detail(
+                self._top_k(options.top_k), max(options.apart_km, self._coarse_km), options.heat
+            )
+            if options.together:
+                for at in positions:
+                    answer = stages.answer_together(asked[at].images, embedded[rows[at]], detail)
+                    told.append((at, self._documents([answer])))
+                continue
+            chosen = [row for at in positions for row in rows[at]]
+            answers = stages.answer([images[row] for row in chosen], embedded[chosen], detail)
+            documents = dict(zip(chosen, self._documents(answers), strict=True))
+            told += [(at, [documents[row] for row in rows[at]]) for at in positions]
+        return told
 
     def _texts(self, question: TextQuestion) -> Reply | Exception:
         if not self.takes_texts:
             return RequestError(501, "no_text_tower", "this model cannot be asked in words")
-        top_k = min(question.top_k, len(self.geolocator.gallery))
         try:
-            answers = self.geolocator.locate_texts(question.texts, top_k)
+            answers = self.geolocator.locate_texts(
+                question.texts, top_k=self._top_k(question.top_k)
+            )
         except GeolocError:
             return RequestError(501, "no_text_tower", "this model's text tower cannot be had")
-        return [answer_document(answer, answer.source, self.geolocator) for answer in answers]
+        return self._documents(answers)
+
+    def _top_k(self, asked: int) -> int:
+        return min(asked, self.geolocator.basis.gallery_places)
+
+    def _documents(self, answers: Sequence[Answer]) -> Reply:
+        return [answer_json(coarse_answer(answer, self._coarse_km)) for answer in answers]
+
+
+def _check_pixels(data: bytes, most_pixels: int, name: str) -> None:
+    """Refuse by the header, as `decode_image` does, but by the service's own limit.
+
+    Raises:
+        ImageError: kind ``too_large``.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            size = opened.size
+    # What is wrong with the image is told by whoever decodes it.
+    except Exception:
+        return
+    check_size(size, max_pixels=most_pixels, name=name)

@@ -62,6 +62,15 @@ class HeatCells(_Document):
     cells: list[tuple[float, float, float]]
 
 
+class Measured(_Document):
+    """How the run did on images with known places."""
+
+    split: str
+    protocol: str
+    images: int
+    median_km: Kilometres
+
+
 class BasisOfAnswer(_Document):
     """What an answer rests on."""
 
@@ -74,6 +83,7 @@ class BasisOfAnswer(_Document):
     protocol: str
     trained: str | None
     version: str
+    measured: list[Measured]
 
 
 class AnswerDocument(_Document):

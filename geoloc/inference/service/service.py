@@ -14,11 +14,12 @@ from starlette.requests import Request
 
 from geoloc.errors import GeolocError
 from geoloc.inference.answers import Refusal
+from geoloc.inference.formats import SCHEMA_VERSION, refusal_json
 from geoloc.inference.geolocator import Geolocator
+from geoloc.inference.prepared import PreparedImage
 from geoloc.inference.service.asking import (
     Asking,
     ImageQuestion,
-    Picture,
     Question,
     Reply,
     TextQuestion,
@@ -31,7 +32,6 @@ from geoloc.inference.service.options import answer_options
 from geoloc.inference.service.settings import ServiceSettings
 from geoloc.inference.service.uploads import Upload, body_stream, read_upload, read_whole
 
-SCHEMA_VERSION = 2
 logger = logging.getLogger("geoloc.service")
 Result = TypeVar("Result")
 
@@ -105,18 +105,10 @@ class Service:
             options = answer_options(upload.fields, most_top_k=limits.top_k)
             async with self._places_in_queue(len(upload.images)):
                 opened = await self._in_time(self._decode(upload))
-                good = [
-                    (name, picture)
-                    for name, picture in zip(upload.names, opened, strict=True)
-                    if not isinstance(picture, Refusal)
-                ]
+                good = tuple(each for each in opened if isinstance(each, PreparedImage))
                 answers: Reply = []
                 if good:
-                    question = ImageQuestion(
-                        pictures=tuple(picture for _, picture in good),
-                        names=tuple(name for name, _ in good),
-                        options=options,
-                    )
+                    question = ImageQuestion(images=good, options=options)
                     answers = await self._in_time(self._batcher.ask(question, size=len(good)))
         refusals = [each for each in opened if isinstance(each, Refusal)]
         self.metrics.images.inc(len(good))
@@ -158,7 +150,7 @@ class Service:
         finally:
             self._queue.give_back(count)
 
-    async def _decode(self, upload: Upload) -> list[Picture | Refusal]:
+    async def _decode(self, upload: Upload) -> list[PreparedImage | Refusal]:
         loop = asyncio.get_running_loop()
         return await asyncio.gather(
             *(
@@ -195,7 +187,7 @@ class Service:
         replies = self.asking.answer(questions)
         self.metrics.model_seconds.observe(perf_counter() - began_s)
         sizes = (
-            len(each.pictures) if isinstance(each, ImageQuestion) else len(each.texts)
+            len(each.images) if isinstance(each, ImageQuestion) else len(each.texts)
             for each in questions
         )
         self.metrics.batch_images.observe(sum(sizes))
@@ -206,7 +198,5 @@ def _document(answers: Reply, refusals: list[Refusal]) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "answers": answers,
-        "refusals": [
-            {"source": each.source, "kind": each.kind, "message": each.message} for each in refusals
-        ],
+        "refusals": [refusal_json(each) for each in refusals],
     }

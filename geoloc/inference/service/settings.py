@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from geoloc.data.decoding import MAX_PIXELS
 from geoloc.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0.0)]
@@ -35,7 +36,7 @@ class LimitsSection(_Section):
 
     request_megabytes: Positive = 50.0
     memory_megabytes: Positive = 200.0
-    megapixels: Positive = 50.0
+    megapixels: Annotated[float, Field(gt=0.0, le=MAX_PIXELS / 1e6)] = 50.0
     images: Count = 16
     texts: Count = 16
     text_characters: Count = 500
