@@ -84,6 +84,7 @@ def create_app(
         app,
         service.metrics,
         most_requests=settings.limits.requests,
+        most_header_bytes=1024 * settings.limits.header_kilobytes,
         access_log=settings.access_log,
     )
 
