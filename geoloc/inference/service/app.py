@@ -118,7 +118,7 @@ def _add_asking(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> N
     _ = (locate, places)
 
 
-_REFUSALS = (400, 401, 408, 413, 500, 503, 504)
+_REFUSALS = (401, 408, 413, 504)
 
 
 def _add_state(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> None:
