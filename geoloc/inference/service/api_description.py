@@ -37,7 +37,7 @@ _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"
 
 
 def responses(model: type[BaseModel] | None, *errors: int) -> dict[int | str, dict[str, Any]]:
-    """The responses of a route: 200 with `model` (text where it is None), and errors besides those of all."""
+    """The responses of a route: 200 with `model` (text if None), and errors besides everybody's."""
     good: dict[str, Any] = {"description": "The answer."}
     if model is None:
         good["content"] = {"text/plain": {"schema": {"type": "string"}}}
