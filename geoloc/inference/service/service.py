@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.requests import Request
 
@@ -33,7 +33,6 @@ from geoloc.inference.service.settings import ServiceSettings
 from geoloc.inference.service.uploads import Upload, body_stream, read_upload, read_whole
 
 logger = logging.getLogger("geoloc.service")
-Result = TypeVar("Result")
 
 
 class Service:
@@ -103,13 +102,13 @@ class Service:
         async with body_stream(request, limits, self._memory) as stream:
             upload = await read_upload(request, stream, limits)
             options = answer_options(upload.fields, most_top_k=limits.top_k)
-            async with self._places_in_queue(len(upload.images)):
-                opened = await self._in_time(self._decode(upload))
+            async with self._places_in_queue(len(upload.images)), self._answer_time():
+                opened = await self._decode(upload)
                 good = tuple(each for each in opened if isinstance(each, PreparedImage))
                 answers: Reply = []
                 if good:
                     question = ImageQuestion(images=good, options=options)
-                    answers = await self._in_time(self._batcher.ask(question, size=len(good)))
+                    answers = await self._batcher.ask(question, size=len(good))
         refusals = [each for each in opened if isinstance(each, Refusal)]
         self.metrics.images.inc(len(good))
         for refusal in refusals:
@@ -123,9 +122,9 @@ class Service:
             RequestError: 501 the model has no text tower; 503, 504 as for images.
         """
         self._check_room()
-        async with self._places_in_queue(len(texts)):
+        async with self._places_in_queue(len(texts)), self._answer_time():
             question = TextQuestion(texts=texts, top_k=top_k)
-            return _document(await self._in_time(self._batcher.ask(question, size=len(texts))), [])
+            return _document(await self._batcher.ask(question, size=len(texts)), [])
 
     async def body(self, request: Request) -> bytes:
         """The whole body of a request that is no upload of images.
@@ -159,10 +158,11 @@ class Service:
             )
         )
 
-    async def _in_time(self, work: Awaitable[Result]) -> Result:
+    @asynccontextmanager
+    async def _answer_time(self) -> AsyncGenerator[None, None]:
         try:
             async with asyncio.timeout(self.settings.limits.answer_seconds):
-                return await work
+                yield
         except TimeoutError:
             raise RequestError(
                 504,

@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 import torch
 
+from geoloc.cli import main
 from geoloc.errors import CheckpointError, ConfigError
 from geoloc.inference.coarseness import cell_of
 from geoloc.inference.service.asking import Asking
@@ -258,11 +259,14 @@ def slow_model(geolocator, monkeypatch):
 
 def test_what_takes_too_long_is_given_up(serving, geolocator, png, monkeypatch):
     free, _ = slow_model(geolocator, monkeypatch)
-    with serving(limits={"answer_seconds": 0.1}) as client:
+    with serving(limits={"answer_seconds": 0.2}) as client:
         late = send(client, png())
         free.set()
         assert (late.status_code, error_kind(late)) == (504, "took_too_long")
-        assert send(client, png()).status_code == 200
+        # A busy machine may need several attempts within so short a limit.
+        deadline = time.monotonic() + 20
+        while send(client, png()).status_code != 200:
+            assert time.monotonic() < deadline
         assert "geoloc_queue_images 0.0" in client.get("/metrics").text
 
 
@@ -344,6 +348,15 @@ def test_a_run_that_cannot_be_loaded_ends_the_service():
 
     with pytest.raises(CheckpointError, match="no such run"):
         serve(settings_of(port=0), load)
+
+
+def test_the_command_refuses_keys_and_runs_that_are_none(tmp_path, capsys):
+    assert main(["serve", "--run", str(tmp_path), "port=0"]) == 2
+    assert "is not a run" in capsys.readouterr().err
+    assert main(["serve", "access.api_keys=[a-secret-of-length]"]) == 2
+    told = capsys.readouterr().err
+    assert "never on the command line" in told
+    assert "a-secret" not in told
 
 
 def test_an_address_that_is_taken_is_an_error(geolocator):
