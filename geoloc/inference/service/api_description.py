@@ -6,7 +6,6 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
 
 from geoloc.inference.service.options import (
     DEFAULT_APART_KM,
@@ -36,7 +35,7 @@ _ANYWHERE = (400, 431, 500, 503)
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}}
 
 
-def responses(model: type[BaseModel] | None, *errors: int) -> dict[int | str, dict[str, Any]]:
+def responses(model: type | None, *errors: int) -> dict[int | str, dict[str, Any]]:
     """The responses of a route: 200 with `model` (text if None), and errors besides everybody's."""
     good: dict[str, Any] = {"description": "The answer."}
     if model is None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -28,7 +26,7 @@ from geoloc.inference.service.failures import (
 from geoloc.inference.service.guard import Guard
 from geoloc.inference.service.limits import check_key, media_type
 from geoloc.inference.service.metrics import CONTENT_TYPE
-from geoloc.inference.service.schema import About, Document, State, Texts
+from geoloc.inference.service.schema import About, Document, State, read_texts
 from geoloc.inference.service.service import Service
 from geoloc.inference.service.settings import ServiceSettings, key_digests
 
@@ -106,7 +104,7 @@ def _add_asking(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> N
         kind, parameters = media_type(request.headers)
         if kind != "application/json" or parameters.get("charset", "utf-8").lower() != "utf-8":
             raise wrong_content_type("application/json in UTF-8")
-        asked = _texts(await service.body(request))
+        asked = read_texts(await service.body(request))
         if not 1 <= len(asked.texts) <= limits.texts:
             raise malformed(f"texts are 1 to {limits.texts}")
         if not all(text.strip() and len(text) <= limits.text_characters for text in asked.texts):
@@ -202,12 +200,3 @@ def _add_errors(app: FastAPI, service: Service) -> None:
     app.add_exception_handler(Exception, broken)
     app.add_exception_handler(RequestError, refused)
     app.add_exception_handler(HTTPException, not_routed)
-
-
-def _texts(data: bytes) -> Texts:
-    try:
-        return Texts.model_validate_json(data)
-    except ValidationError as error:
-        first: Any = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if part in Texts.model_fields)
-        raise malformed(f"{where or 'the body'}: {first['msg']}") from None

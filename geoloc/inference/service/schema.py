@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from geoloc.inference.service.failures import malformed
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Kilometres = Annotated[float, Field(ge=0.0)]
@@ -137,6 +139,20 @@ class Texts(BaseModel):
 
     texts: list[str]
     top_k: int = 5
+
+
+def read_texts(data: bytes) -> Texts:
+    """A question in words from its JSON.
+
+    Raises:
+        RequestError: 400, naming the key that is wrong.
+    """
+    try:
+        return Texts.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"] if part in Texts.model_fields)
+        raise malformed(f"{where or 'the body'}: {first['msg']}") from None
 
 
 class Limits(_Document):
