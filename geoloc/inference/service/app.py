@@ -26,7 +26,7 @@ from geoloc.inference.service.failures import (
 from geoloc.inference.service.guard import Guard
 from geoloc.inference.service.limits import check_key, media_type
 from geoloc.inference.service.metrics import CONTENT_TYPE
-from geoloc.inference.service.schema import About, Document, State, read_texts
+from geoloc.inference.service.schema import About, Document, Explained, State, read_texts
 from geoloc.inference.service.service import Service
 from geoloc.inference.service.settings import ServiceSettings, key_digests
 
@@ -67,6 +67,8 @@ def create_app(
         redirect_slashes=False,
     )
     _add_asking(app, service, digests)
+    if settings.explain:
+        _add_explaining(app, service, digests)
     _add_state(app, service, digests)
     _add_page(app)
     _add_errors(app, service)
@@ -114,6 +116,17 @@ def _add_asking(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> N
         return JSONResponse(await service.places(tuple(asked.texts), asked.top_k))
 
     _ = (locate, places)
+
+
+def _add_explaining(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> None:
+    @app.post("/v1/explain", responses=responses(Explained, *_REFUSALS, 415, 422))
+    async def explain(request: Request) -> Response:
+        """Which part of one image moved its answer."""
+        check_key(request.headers, digests)
+        status, document = await service.explain(request)
+        return JSONResponse(document, status_code=status)
+
+    _ = explain
 
 
 _REFUSALS = (401, 408, 413, 504)

@@ -16,10 +16,9 @@ class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Place(_Document):
+class UnrankedPlace(_Document):
     """One place where the image may have been taken; score is null in coarse answers."""
 
-    rank: Annotated[int, Field(ge=1)]
     latitude_deg: Annotated[float, Field(ge=-90.0, le=90.0)]
     longitude_deg: Annotated[float, Field(ge=-180.0, le=180.0)]
     score: float | None
@@ -30,6 +29,12 @@ class Place(_Document):
     country_code: str | None
     country: str | None
     reference: str | None
+
+
+class Place(UnrankedPlace):
+    """One of the places of an answer, counted from the best."""
+
+    rank: Annotated[int, Field(ge=1)]
 
 
 class Radius(_Document):
@@ -62,6 +67,31 @@ class HeatCells(_Document):
 
     cell_deg: Annotated[float, Field(gt=0.0)]
     cells: list[tuple[float, float, float]]
+
+
+class Explained(_Document):
+    """Which part of an image moved its answer: see docs/explanations.md."""
+
+    schema_version: Literal[1]
+    source: str
+    cells: Annotated[int, Field(ge=2)]
+    seen: tuple[Share, Share, Share, Share]
+    patch: Share
+    effect: list[list[float]]
+    moved_km: list[list[Kilometres]]
+    near_km: Kilometres
+    near_probability: Share
+    noise: Annotated[float, Field(ge=0.0)]
+    agreement: Annotated[float, Field(ge=-1.0, le=1.0)]
+    reliable: bool
+    words: str
+    answer: UnrankedPlace
+    strongest: tuple[int, int]
+    without_strongest: UnrankedPlace
+    passes: Annotated[int, Field(ge=1)]
+    model: str
+    gallery: str
+    training: None
 
 
 class Measured(_Document):

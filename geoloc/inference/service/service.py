@@ -19,13 +19,14 @@ from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.prepared import PreparedImage
 from geoloc.inference.service.asking import (
     Asking,
+    ExplainQuestion,
     ImageQuestion,
     Question,
     Reply,
     TextQuestion,
 )
 from geoloc.inference.service.batching import Batcher
-from geoloc.inference.service.failures import RequestError, busy
+from geoloc.inference.service.failures import RequestError, busy, malformed
 from geoloc.inference.service.limits import Allowance
 from geoloc.inference.service.metrics import Metrics
 from geoloc.inference.service.options import answer_options
@@ -115,6 +116,29 @@ class Service:
             self.metrics.refusals.labels(refusal.kind).inc()
         return (200 if answers else 422), _document(answers, refusals)
 
+    async def explain(self, request: Request) -> tuple[int, dict[str, Any]]:
+        """The status and the occlusion map of one image, or the document that refuses it.
+
+        Raises:
+            RequestError: nothing of it can be answered.
+        """
+        self._check_room()
+        limits = self.settings.limits
+        async with body_stream(request, limits, self._memory) as stream:
+            upload = await read_upload(request, stream, limits)
+            if len(upload.images) != 1 or upload.fields:
+                raise malformed("to be explained, send one image and nothing else")
+            cost = self.settings.batching.images
+            async with self._places_in_queue(1), self._answer_time():
+                (opened,) = await self._decode(upload)
+                if isinstance(opened, Refusal):
+                    self.metrics.refusals.labels(opened.kind).inc()
+                    return 422, _document([], [opened])
+                question = ExplainQuestion(data=upload.images[0], name=upload.names[0])
+                # It is many images' work: it goes through the model alone.
+                (told,) = await self._batcher.ask(question, size=cost)
+        return 200, told
+
     async def places(self, texts: tuple[str, ...], top_k: int) -> dict[str, Any]:
         """The document that answers texts.
 
@@ -186,11 +210,9 @@ class Service:
         began_s = perf_counter()
         replies = self.asking.answer(questions)
         self.metrics.model_seconds.observe(perf_counter() - began_s)
-        sizes = (
-            len(each.images) if isinstance(each, ImageQuestion) else len(each.texts)
-            for each in questions
-        )
-        self.metrics.batch_images.observe(sum(sizes))
+        images = sum(len(each.images) for each in questions if isinstance(each, ImageQuestion))
+        if images:
+            self.metrics.batch_images.observe(images)
         return replies
 
 

@@ -12,6 +12,7 @@ import torch
 from geoloc.cli import main
 from geoloc.errors import CheckpointError, ConfigError
 from geoloc.inference.coarseness import cell_of
+from geoloc.inference.explanation import explain
 from geoloc.inference.service.asking import Asking
 from geoloc.inference.service.server import serve
 from geoloc.inference.service.settings import ServiceSettings
@@ -173,6 +174,32 @@ def test_coarse_by_config(serving, geolocator, png):
         cell_of(exact.latlon_deg, 500.0), abs=1e-5
     )
     assert all(radius["km"] >= 500.0 for radius in answer["radii"])
+
+
+def test_explanations_by_config(serving, geolocator, png):
+    one = {"image": ("a.png", png(3))}
+    with serving() as client:
+        assert client.post("/v1/explain", files=one).status_code == 404
+        assert client.get("/v1/about").json()["explain"] is False
+    own = explain(geolocator, png(3), name="a.png").to_json()
+    with serving(explain=True) as client:
+        assert client.get("/v1/about").json()["explain"] is True
+        told = client.post("/v1/explain", files=one)
+        checker(client, "Explained").validate(told.json())
+        assert client.post("/v1/explain", files=one, data={"top_k": "1"}).status_code == 400
+        bad = client.post("/v1/explain", files={"image": ("a.png", b"no image")})
+        assert (bad.status_code, bad.json()["refusals"][0]["kind"]) == (422, "not_an_image")
+    assert told.json() == own
+    with serving(explain=True, coarse_km=300.0) as client:
+        coarse = client.post("/v1/explain", files=one).json()
+    place = coarse["answer"]
+    exact = (own["answer"]["latitude_deg"], own["answer"]["longitude_deg"])
+    assert (place["score"], place["city_km"] >= 300.0) == (None, True)
+    assert (place["latitude_deg"], place["longitude_deg"]) == pytest.approx(
+        cell_of(exact, 300.0), abs=1e-5
+    )
+    assert all(km % 300.0 == 0 for row in coarse["moved_km"] for km in row)
+    assert coarse["effect"] == own["effect"]
 
 
 def test_about_health_ready_metrics(serving, geolocator, png):
