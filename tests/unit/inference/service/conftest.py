@@ -22,7 +22,7 @@ def settings_with(**changes):
 
 @contextmanager
 def running(geolocator, *, load=None, wait=True, **changes):
-    """A client of a service that is ready."""
+    """A client of a service that is ready; `end_server` does what SIGTERM does."""
     server = make_server(settings_with(**changes), load or (lambda: geolocator))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -32,6 +32,7 @@ def running(geolocator, *, load=None, wait=True, **changes):
             assert thread.is_alive()
         port = server.servers[0].sockets[0].getsockname()[1]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20.0) as client:
+            client.end_server = lambda: setattr(server, "should_exit", True)
             while wait and client.get("/ready").status_code != 200:
                 time.sleep(0.01)
             yield client

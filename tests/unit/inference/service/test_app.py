@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 
+import httpx
 import jsonschema
 import PIL.Image
 import pytest
@@ -315,6 +316,38 @@ def test_a_full_queue_says_when_to_come_again(serving, geolocator, png, monkeypa
         assert int(refused.headers["retry-after"]) >= 1
         assert first[0].status_code == 200
         assert send(client, png()).status_code == 200
+
+
+def test_what_has_begun_is_finished_and_nothing_new_is_taken(serving, geolocator, png, monkeypatch):
+    free, waiting = slow_model(geolocator, monkeypatch)
+    with serving(shutdown_seconds=20.0) as client:
+        begun = []
+        threads = [
+            threading.Thread(target=lambda: begun.append(send(client, png(), png(1))))
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        assert waiting.wait(10)
+        while "geoloc_queue_images 6.0" not in client.get("/metrics").text:
+            time.sleep(0.01)
+        client.end_server()
+        deadline = time.monotonic() + 10
+        while takes_connections(client.base_url):
+            assert time.monotonic() < deadline
+        free.set()
+        for thread in threads:
+            thread.join()
+    assert [response.status_code for response in begun] == [200] * 3
+    assert all(len(response.json()["answers"]) == 2 for response in begun)
+
+
+def takes_connections(address):
+    try:
+        httpx.get(f"{address}/health", timeout=5)
+    except httpx.ConnectError:
+        return False
+    return True
 
 
 def test_not_ready_until_the_model_has_answered(geolocator, png, running_service):

@@ -111,6 +111,7 @@ def test_forms_that_are_refused(parts, status):
     ("body", "content_type", "status"),
     [
         (form([(b"image", b"a", b"1")])[:-6], "multipart/form-data; boundary=XyZ", 400),
+        (form([(b"image", b"a", b"1")] * 2)[:-20], "multipart/form-data; boundary=XyZ", 400),
         (b"", "multipart/form-data; boundary=XyZ", 400),
         (b"--XyZ\r\n" + b"A: b\r\n" * 50, "multipart/form-data; boundary=XyZ", 400),
         (b"--XyZ\r\nA: " + b"b" * 9000, "multipart/form-data; boundary=XyZ", 400),
