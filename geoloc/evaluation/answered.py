@@ -57,6 +57,12 @@ class AnsweredSplit:
         """From each answer to the true place."""
         return great_circle_km(self.answer_deg, self.true_deg)
 
+    @property
+    def best_score(self) -> Float64[np.ndarray, " query"]:
+        """The cosine of each image and its answer."""
+        best = [(rows @ self.place.T).amax(dim=1) for rows in self.query.split(256)]
+        return torch.cat(best).double().cpu().numpy()
+
     def reach(self, radius_km: float) -> float:
         """Share of true places with a place of the gallery within a radius."""
         return float((great_circle_km(self.nearest_deg, self.true_deg) <= radius_km).mean())

@@ -33,6 +33,8 @@ class Calibration:
         model_fingerprint: of the model.
         places_fingerprint: of the gallery's places.
         gallery: the gallery's name.
+        familiar_score: all but one in twenty images like those it was fitted on have a best cosine
+            of at least this (see `familiar_score`); None where that was not fitted.
         measured: how it was fitted and what was measured; not used by queries.
     """
 
@@ -42,6 +44,7 @@ class Calibration:
     model_fingerprint: str
     places_fingerprint: str
     gallery: str
+    familiar_score: float | None = None
     measured: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     def radii_km(
@@ -85,6 +88,7 @@ class Calibration:
             "places_fingerprint": self.places_fingerprint,
             "scale": self.scale,
             "level": self.level,
+            "familiar_score": self.familiar_score,
             "radius": self.radius.to_json(),
             **self.measured,
         }
@@ -108,11 +112,13 @@ class Calibration:
             scale, level = float(told["scale"]), float(told["level"])
             if level not in radius.levels or not 0 < scale < np.inf:
                 raise ValueError(f"scale {scale}, level {level}")
-            used = ("scale", "level", "radius", "schema_version", *_NAMES)
+            familiar = told.get("familiar_score")
+            used = ("scale", "level", "familiar_score", "radius", "schema_version", *_NAMES)
             return cls(
                 scale=scale,
                 radius=radius,
                 level=level,
+                familiar_score=None if familiar is None else float(familiar),
                 measured={key: value for key, value in told.items() if key not in used},
                 **{name: str(told[name]) for name in _NAMES},
             )

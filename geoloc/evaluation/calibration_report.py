@@ -9,7 +9,13 @@ from typing import Any
 from geoloc.evaluation.answered import AnsweredSplit, continents
 from geoloc.evaluation.calibration import Reliability, split_reliability
 from geoloc.evaluation.calibration_file import Calibration
-from geoloc.evaluation.conformal import ALL, LEVELS, ConformalRadius, ScoreName
+from geoloc.evaluation.conformal import (
+    ALL,
+    LEVELS,
+    ConformalRadius,
+    ScoreName,
+    familiar_score,
+)
 from geoloc.evaluation.coverage import Coverage, measure_coverage
 from geoloc.evaluation.mass_profile import MassProfile
 from geoloc.evaluation.resampling import spatial_blocks
@@ -125,6 +131,7 @@ def fit_calibration(
         model_fingerprint=gallery.model_fingerprint,
         places_fingerprint=gallery.places_fingerprint,
         gallery=gallery.name,
+        familiar_score=familiar_score(split.best_score),
     )
     return calibration, temperature
 

@@ -106,6 +106,25 @@ def conformal_threshold(
     return float(score[order[at]]) if at < len(score) else math.inf
 
 
+def familiar_score(
+    best_score: Float64[np.ndarray, " row"], *, alarms: float = 0.05
+) -> float | None:
+    """The score that a new image exchangeable with these stays below with probability `alarms`.
+
+    The floor((n + 1) alarms)-th smallest: a one-sided conformal test of "this image is such as
+    those" (Vovk, Gammerman and Shafer 2005; as a test for outliers Bates et al. 2023, section 2).
+
+    Args:
+        best_score: the highest cosine of each of n images with a gallery's places.
+        alarms: share of such images that may be taken for strangers.
+
+    Returns:
+        The score; None where there are too few images for so few alarms.
+    """
+    rank = int((len(best_score) + 1) * alarms)
+    return float(np.sort(best_score)[rank - 1]) if rank >= 1 else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformalRadius:
     """Thresholds of one score for several levels, for all images and for groups of them.

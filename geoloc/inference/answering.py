@@ -18,12 +18,13 @@ from geoloc.geodesy import unit_vectors
 from geoloc.inference.answers import Answer, Basis
 from geoloc.inference.area_shares import AreaShares
 from geoloc.inference.continuous import STARTS_AMONG, Decoded, Decoding, decode_places
-from geoloc.inference.doubts import doubts_of
+from geoloc.inference.doubts import doubts_of, is_unfamiliar
 from geoloc.inference.gallery_posterior import GalleryPosterior
 from geoloc.inference.heat import HeatGrid
 from geoloc.inference.naming import named_places
 from geoloc.inference.place_field import PlaceField
 from geoloc.inference.ranked_places import Search, rank_places
+from geoloc.inference.resolution import resolution_km
 from geoloc.inference.sureness import answer_radii
 from geoloc.retrieval import Candidates, NearestIndex
 
@@ -42,16 +43,16 @@ class AnswerDetail:
         heat: whether the posterior over the globe is wanted.
     """
 
-    top_k: int = 5
-    apart_km: float = 25.0
-    heat: bool = False
+    top_k: int
+    apart_km: float
+    heat: bool
 
 
 class Asked(TypedDict, total=False):
     """`AnswerDetail` as keyword arguments."""
 
     top_k: int
-    apart_km: float
+    apart_km: float | None
     heat: bool
 
 
@@ -202,6 +203,7 @@ class Answerer:
         known = calibration if moved is None else None
         radii = answer_radii(known, posterior.probability, first_deg, self._unit)
         shares = self._areas.shares(posterior.probability)
+        best = posterior.score.amax(dim=1).tolist()
         heats = self._heat.heats(posterior.probability) if detail.heat else [None] * len(queries)
         return [
             Answer(
@@ -211,14 +213,19 @@ class Answerer:
                 radii=within,
                 countries=countries,
                 regions=regions,
-                doubts=doubts_of(photograph=query.photograph, radii=within),
+                doubts=doubts_of(
+                    photograph=query.photograph,
+                    radii=within,
+                    unfamiliar=is_unfamiliar(calibration, score),
+                ),
                 basis=self.basis,
                 heat=heat,
             )
-            for query, places, within, (countries, regions), heat in zip(
+            for query, places, within, score, (countries, regions), heat in zip(
                 queries,
                 named_places(ranked, self.candidates.reference_key),
                 radii,
+                best,
                 shares,
                 heats,
                 strict=True,
@@ -242,6 +249,11 @@ class Answerer:
             encode=self.encode,
             scale=self.scale,
         )
+
+    @cached_property
+    def resolution_km(self) -> float:
+        """See `geoloc.inference.resolution.resolution_km`, of the candidates."""
+        return resolution_km(self.candidates.latlon_deg)
 
     @cached_property
     def _unit(self) -> Float64[np.ndarray, "place 3"]:

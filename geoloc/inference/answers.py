@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Doubt: TypeAlias = Literal["flat_posterior", "not_a_photograph"]
+Doubt: TypeAlias = Literal["flat_posterior", "unfamiliar", "not_a_photograph"]
 """Why a model should not be believed: see `geoloc.inference.doubts`."""
 
 

@@ -1,4 +1,4 @@
-"""Reasons not to believe an answer: the picture is no photograph, or the model has no idea."""
+"""Reasons not to believe an answer: no photograph, no idea, or like nothing the model knows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from geoloc.evaluation.calibration_file import Calibration
 from geoloc.inference.answers import CredibleRadius, Doubt
 
 FLAT_KM = 2500.0
@@ -51,15 +52,36 @@ def is_photograph(picture: Image.Image) -> bool:
     )
 
 
-def doubts_of(*, photograph: bool, radii: Sequence[CredibleRadius]) -> tuple[Doubt, ...]:
+def is_unfamiliar(calibration: Calibration | None, best_score: float) -> bool:
+    """Whether an image fits no place as well as the calibration's images fit theirs.
+
+    One in twenty images like those is called so too; of images from regions that the model was
+    never shown most are (docs/answers.md).
+
+    Args:
+        calibration: that holds for the image; None, or one without a score, judges nothing.
+        best_score: the image's highest cosine with the gallery's places.
+    """
+    known = None if calibration is None else calibration.familiar_score
+    return known is not None and best_score < known
+
+
+def doubts_of(
+    *, photograph: bool, radii: Sequence[CredibleRadius], unfamiliar: bool = False
+) -> tuple[Doubt, ...]:
     """The doubts of one answer.
 
     Args:
         photograph: whether its image (every one, of several) may be one.
         radii: of the answer.
+        unfamiliar: see `is_unfamiliar`.
     """
-    flat: tuple[Doubt, ...] = ("flat_posterior",) if posterior_is_flat(radii) else ()
-    return flat if photograph else (*flat, "not_a_photograph")
+    told: list[tuple[Doubt, bool]] = [
+        ("flat_posterior", posterior_is_flat(radii)),
+        ("unfamiliar", unfamiliar),
+        ("not_a_photograph", not photograph),
+    ]
+    return tuple(doubt for doubt, holds in told if holds)
 
 
 def _neighbour_correlation(green: np.ndarray) -> float:

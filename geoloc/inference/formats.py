@@ -40,6 +40,7 @@ CSV_COLUMNS: tuple[str, ...] = (
 
 DOUBTS: dict[Doubt, str] = {
     "flat_posterior": "the model does not know: half of its probability is farther than 2,500 km",
+    "unfamiliar": "it fits no place as well as 95 % of the images that the run was calibrated on",
     "not_a_photograph": "the picture does not look like a photograph",
 }
 """What a doubt means, in words."""

@@ -155,7 +155,7 @@ class Geolocator:
 
     @overload
     def locate(
-        self, images: ImageLike, top_k: int = 5, *, apart_km: float = ..., heat: bool = ...
+        self, images: ImageLike, top_k: int = 5, *, apart_km: float | None = ..., heat: bool = ...
     ) -> Answer: ...
     @overload
     def locate(
@@ -163,7 +163,7 @@ class Geolocator:
         images: Sequence[ImageLike],
         top_k: int = 5,
         *,
-        apart_km: float = ...,
+        apart_km: float | None = ...,
         heat: bool = ...,
     ) -> list[Answer]: ...
     def locate(
@@ -171,7 +171,7 @@ class Geolocator:
         images: ImageLike | Sequence[ImageLike],
         top_k: int = 5,
         *,
-        apart_km: float = 25.0,
+        apart_km: float | None = None,
         heat: bool = False,
     ) -> Answer | list[Answer]:
         """Where an image was taken, or each of a list or tuple of images.
@@ -179,8 +179,8 @@ class Geolocator:
         Args:
             images: paths, encoded bytes, PIL images, arrays or tensors (see `open_picture`).
             top_k: how many places an answer holds, 1 to the size of the gallery.
-            apart_km: how far they lie apart at least, and how far around each its probability is
-                gathered; 0 takes the gallery's places as they are.
+            apart_km: how far they lie apart at least, and gather probability; by default as far as
+                the gallery can tell (`resolution_km`); 0 takes its places as they are.
             heat: whether the posterior over the globe is wanted.
 
         Raises:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
-from scipy.spatial import KDTree
 from torch import Tensor
 
-from geoloc.geodesy import EARTH_RADIUS_KM, unit_vectors
+from geoloc.geodesy import EARTH_RADIUS_KM
 from geoloc.inference.answers import Heat
+from geoloc.inference.resolution import median_spacing_km
 
 _SIDES_DEG = (0.5, 1.0, 2.0, 3.0, 5.0)
 _FAINTEST = 1e-3
-_SAMPLE = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,8 +35,7 @@ class HeatGrid:
     def of(cls, latlon_deg: Float64[np.ndarray, "place 2"]) -> HeatGrid:
         """Cells about as wide as the places lie apart, so that a gallery shows no gaps.
 
-        The least of 0.5, 1, 2, 3 and 5 degrees that is not below twice the median distance to the
-        nearest other place (over up to 2,000 of them, of those that differ).
+        The least of 0.5, 1, 2, 3 and 5 degrees that is not below twice `median_spacing_km`.
 
         Args:
             latlon_deg: of the gallery.
@@ -71,11 +69,5 @@ class HeatGrid:
 
 
 def _side_deg(latlon_deg: Float64[np.ndarray, "place 2"]) -> float:
-    unit = np.unique(unit_vectors(latlon_deg), axis=0)
-    if len(unit) < 2:
-        return _SIDES_DEG[0]
-    asked = unit[:: -(-len(unit) // _SAMPLE)]
-    chord = KDTree(unit).query(asked, k=2)[0][:, 1]
-    spacing_km = float(np.median(2.0 * np.arcsin(chord / 2.0))) * EARTH_RADIUS_KM
-    wanted = 2.0 * np.rad2deg(spacing_km / EARTH_RADIUS_KM)
+    wanted = np.rad2deg(2.0 * median_spacing_km(latlon_deg) / EARTH_RADIUS_KM)
     return next((side for side in _SIDES_DEG if side >= wanted), _SIDES_DEG[-1])

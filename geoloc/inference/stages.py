@@ -26,8 +26,8 @@ from geoloc.inference.trip import Travel, check_times, trip_posterior
 from geoloc.models import DualEncoder
 from geoloc.retrieval import Candidates, Gallery, NearestIndex
 
-LIKENESS = 0.5
-"""How much the errors of images of one place go together (see docs/answers.md)."""
+LIKENESS = 1.0
+"""How much the errors of images of one place go together: measured in docs/answers.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,8 +44,15 @@ class Stages:
     device: torch.device
     answerer: Answerer
 
-    def detail(self, top_k: int = 5, apart_km: float = 25.0, heat: bool = False) -> AnswerDetail:
+    def detail(
+        self, top_k: int = 5, apart_km: float | None = None, heat: bool = False
+    ) -> AnswerDetail:
         """What an answer shall hold, once it is known that it can.
+
+        Args:
+            top_k: how many places at most.
+            apart_km: None takes the gallery's resolution (`resolution_km`).
+            heat: whether the posterior over the globe is wanted.
 
         Raises:
             ConfigError: `top_k` lies outside 1 to the number of candidates, or `apart_km` is
@@ -56,6 +63,8 @@ class Stages:
             raise ConfigError(
                 f"top_k must lie between 1 and the gallery's {size} places, not {top_k}"
             )
+        if apart_km is None:
+            apart_km = self.answerer.resolution_km
         if not 0 <= apart_km < float("inf"):
             raise ConfigError(f"apart_km must be a distance of 0 km or more, not {apart_km:g}")
         return AnswerDetail(top_k=int(top_k), apart_km=float(apart_km), heat=heat)

@@ -50,6 +50,7 @@ def _calibration(gallery):
         model_fingerprint=gallery.model_fingerprint,
         places_fingerprint=gallery.places_fingerprint,
         gallery=gallery.name,
+        familiar_score=0.375,
         measured={"temperature": {"temperature": 0.7}},
     )
 
@@ -59,6 +60,14 @@ def test_it_comes_back_as_it_was_written(gallery, tmp_path):
     calibration.save(tmp_path)
     assert Calibration.load(tmp_path) == calibration
     calibration.refuse_another(gallery)
+
+
+def test_a_file_of_before_scores_were_kept_is_read(gallery, tmp_path):
+    _calibration(gallery).save(tmp_path)
+    told = json.loads((tmp_path / FILE).read_text())
+    del told["familiar_score"]
+    (tmp_path / FILE).write_text(json.dumps(told))
+    assert Calibration.load(tmp_path).familiar_score is None
 
 
 def test_another_model_and_other_places_are_refused(gallery):
@@ -88,6 +97,7 @@ def test_answers_are_the_gallerys_best_and_nearest_places(gallery):
     np.testing.assert_array_equal(split.answer_deg, gallery.latlon_deg[cosine.argmax(1).numpy()])
     km = great_circle_km(embedded.latlon_deg[:, None], gallery.latlon_deg[None])
     np.testing.assert_array_equal(split.nearest_deg, gallery.latlon_deg[km.argmin(1)])
+    np.testing.assert_allclose(split.best_score, cosine.amax(1).numpy(), rtol=1e-6)
     assert split.reach(1500.0) == pytest.approx((km.min(1) <= 1500.0).mean())
 
 

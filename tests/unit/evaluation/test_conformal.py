@@ -16,6 +16,7 @@ from geoloc.evaluation.conformal import (
     ConformalRadius,
     conformal_scores,
     conformal_threshold,
+    familiar_score,
     radii_km,
 )
 from geoloc.evaluation.mass_profile import HALF_TURN_KM, MassProfile
@@ -161,3 +162,16 @@ def test_json_brings_back_the_same_radius_also_an_infinite_one():
         ConformalRadius.from_json({**told, "score": "softest"})
     with pytest.raises(ConfigError, match=r"calibrated are 0\.5, 0\.8, 0\.9, 0\.95"):
         radius.radius_km(_flat_profile(9), 0.7)
+
+
+def test_one_in_twenty_familiar_images_is_called_a_stranger():
+    generator = np.random.default_rng(0)
+    alarms = []
+    for _ in range(4000):
+        scores = generator.normal(size=60)
+        alarms.append(float(scores[-1] < familiar_score(scores[:-1])))
+    # Below the third smallest of 59 lie three of the 60 ranks that it can have.
+    assert np.mean(alarms) == pytest.approx(3 / 60, abs=0.01)
+    assert familiar_score(np.arange(19.0)) == 0.0
+    assert familiar_score(np.arange(18.0)) is None
+    assert familiar_score(np.array([5.0, 1.0, 3.0, 2.0]), alarms=0.4) == 2.0

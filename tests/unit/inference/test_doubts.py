@@ -93,3 +93,5 @@ def test_doubts_are_told_one_by_one() -> None:
     assert doubts_of(photograph=True, radii=flat) == ("flat_posterior",)
     assert doubts_of(photograph=False, radii=flat) == ("flat_posterior", "not_a_photograph")
     assert doubts_of(photograph=False, radii=[]) == ("not_a_photograph",)
+    told = doubts_of(photograph=False, radii=flat, unfamiliar=True)
+    assert told == ("flat_posterior", "unfamiliar", "not_a_photograph")

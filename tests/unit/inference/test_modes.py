@@ -56,7 +56,7 @@ def test_combined_answers_are_the_formula_by_hand(
 ) -> None:
     weight, image = 0.3, photo(99)
     mode = RetrievalMode(name="combined", references=tmp_path / "refs", weight=weight)
-    answer = Geolocator.load(run, mode=mode).locate(image, top_k=21)
+    answer = Geolocator.load(run, mode=mode).locate(image, top_k=21, apart_km=0.0)
     with torch.no_grad():
         pixels = preprocess(image, model.preset)[None]
         query = model.embed_features(model.backbone_features(pixels))[0]
@@ -79,14 +79,16 @@ def test_combined_answers_are_the_formula_by_hand(
 
 def test_csls_keeps_its_correction_with_the_run(run, references, tmp_path, photo) -> None:
     mode = RetrievalMode(name="image", references=tmp_path / "refs", csls=True)
-    first = Geolocator.load(run, mode=mode).locate(photo(5), top_k=14)
+    first = Geolocator.load(run, mode=mode).locate(photo(5), top_k=14, apart_km=0.0)
     (kept,) = (run / "corrections").glob("csls-*")
     assert kept.name.startswith("csls-")
-    faiss = Geolocator.load(run, mode=mode, index="faiss-flat").locate(photo(5), top_k=14)
+    faiss = Geolocator.load(run, mode=mode, index="faiss-flat").locate(
+        photo(5), top_k=14, apart_km=0.0
+    )
     assert [p.reference for p in faiss.places] == [p.reference for p in first.places]
     assert len(list((run / "corrections").glob("csls-*"))) == 1
     plain = Geolocator.load(run, mode=dataclasses.replace(mode, csls=False))
-    scores = {p.reference: p.score for p in plain.locate(photo(5), top_k=14).places}
+    scores = {p.reference: p.score for p in plain.locate(photo(5), top_k=14, apart_km=0.0).places}
     taken = [scores[p.reference] - p.score for p in first.places]
     assert min(taken) > 0.0
     assert np.ptp(taken) > 1e-4
@@ -106,9 +108,10 @@ def test_a_vote_reorders_the_nearest(run, references, tmp_path, photo) -> None:
     narrow, nearest = (Geolocator.load(run, mode=m).locate(photo(5)) for m in (mode, plain))
     assert narrow == nearest
     wide = dataclasses.replace(mode, vote_km=5000.0)
-    voted = Geolocator.load(run, mode=wide).locate(photo(5), top_k=14)
+    voted = Geolocator.load(run, mode=wide).locate(photo(5), top_k=14, apart_km=0.0)
     assert [p.reference for p in voted.places] != [
-        p.reference for p in Geolocator.load(run, mode=plain).locate(photo(5), top_k=14).places
+        p.reference
+        for p in Geolocator.load(run, mode=plain).locate(photo(5), top_k=14, apart_km=0.0).places
     ]
 
 

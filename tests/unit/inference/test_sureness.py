@@ -66,6 +66,16 @@ def test_an_infinite_threshold_is_half_the_earth(geolocator, photo):
     assert sure.locate(photo()).radii[0].km == pytest.approx(math.pi * 6371.0)
 
 
+def test_an_image_that_fits_worse_than_all_known_ones_is_unfamiliar(geolocator, photo):
+    best = geolocator.locate(photo(), 1).places[0].score
+    for known, expected in ((best - 1e-3, False), (best + 1e-3, True), (None, False)):
+        calibration = replace(_calibration(geolocator.gallery), familiar_score=known)
+        sure = Geolocator(geolocator.model, geolocator.gallery, calibration=calibration)
+        assert ("unfamiliar" in sure.locate(photo()).doubts) is expected
+        # Several images together have scores of another kind.
+        assert "unfamiliar" not in sure.locate_together([photo(), photo()]).doubts
+
+
 @pytest.mark.parametrize("other", ["model_fingerprint", "places_fingerprint"])
 def test_a_calibration_of_another_is_refused_in_hand_and_passed_over_in_a_run(
     run, photo, gallery_of, model, other, caplog
