@@ -25,6 +25,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from PIL import Image, ImageOps
 
 from geoloc.inference import Geolocator
@@ -61,6 +62,11 @@ def server(run: Path, images: int):
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, "the service did not end well"
+
+
+def measured(port: int, name: str) -> float:
+    """One of the service's own measurements."""
+    return float(re.search(rf"^{name} (\S+)", get(port, "/metrics")[1].decode(), re.M)[1])
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
@@ -135,9 +141,16 @@ def load(port: int, clients: int, requests: int, images: list[bytes], told: list
     return len(times) / wall, statistics.median(times), times[int(0.95 * len(times))]
 
 
-def expected(run: Path, images: list[bytes]) -> list[dict]:
+def expected(run: Path, images: list[bytes]) -> tuple[list[dict], float]:
+    """What the clients shall be told, and the CPU time in ms of an image without any service."""
+    torch.set_num_threads(1)
+    geolocator = Geolocator.load(run)
+    geolocator.locate(images[0])
+    began = time.process_time()
+    answers = [geolocator.locate(image) for image in images]
+    alone_ms = 1e3 * (time.process_time() - began) / len(images)
     told = []
-    for answer in Geolocator.load(run).locate_many(images):
+    for answer in answers:
         place = answer.places[0]
         told.append(
             {
@@ -148,7 +161,7 @@ def expected(run: Path, images: list[bytes]) -> list[dict]:
             }
         )
     assert len({(each["latitude_deg"], each["score"]) for each in told}) == len(told)
-    return told
+    return told, alone_ms
 
 
 def main() -> None:
@@ -159,30 +172,39 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
     images = distinct_images(args.images, 96)
-    told = expected(args.run, images)
+    told, alone_ms = expected(args.run, images)
+    print(f"Geolocator.locate in this process, one image a call: CPU {alone_ms:.0f} ms an image")
     print(f"{len(images)} distinct images, {os.cpu_count()} cores shared with the clients")
     rates: dict[tuple[str, int], list[float]] = {}
+    cpu: dict[tuple[str, int], list[float]] = {}
     for _ in range(args.rounds):
         for name, size in VARIANTS.items():
             with server(args.run, size) as (port, process):
                 for clients in (1, 8, 50):
-                    rate, middle, late = load(port, clients, args.requests, images, told)
+                    requests = args.requests if clients > 1 else args.requests // 2
+                    before = measured(port, "process_cpu_seconds_total")
+                    rate, middle, late = load(port, clients, requests, images, told)
+                    spent = measured(port, "process_cpu_seconds_total") - before
+                    cpu.setdefault((name, clients), []).append(1e3 * spent / requests)
                     rates.setdefault((name, clients), []).append(rate)
                     print(
                         f"{name}, {clients} clients: {rate:.1f} requests/s, "
-                        f"p50 {middle:.0f} ms, p95 {late:.0f} ms"
+                        f"p50 {middle:.0f} ms, p95 {late:.0f} ms, "
+                        f"CPU {cpu[name, clients][-1]:.0f} ms a request"
                     )
-                metrics = get(port, "/metrics")[1].decode()
                 count, total = (
-                    float(re.search(rf"geoloc_batch_images_{what} (\S+)", metrics)[1])
-                    for what in ("count", "sum")
+                    measured(port, f"geoloc_batch_images_{what}") for what in ("count", "sum")
                 )
                 status = Path(f"/proc/{process.pid}/status").read_text()
                 peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1e3
                 print(f"{name}: {total / count:.1f} images a batch, peak {peak:.0f} MB")
     for clients in (1, 8, 50):
         plain, batched = (max(rates[name, clients]) for name in VARIANTS)
-        print(f"{clients} clients: batching gives {batched / plain:.2f} x the requests/s")
+        less = min(cpu["batches of up to 16", clients]) / min(cpu["one by one", clients])
+        print(
+            f"{clients} clients: batching gives {batched / plain:.2f} x the requests/s "
+            f"for {less:.2f} x the CPU time"
+        )
     print("every client had its own answer, none was dropped")
 
 
