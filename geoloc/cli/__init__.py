@@ -21,6 +21,7 @@ from geoloc.cli import (
     query,
     report,
     score,
+    serve,
     shards,
     split,
     train,
@@ -32,7 +33,7 @@ from geoloc.errors import GeolocError
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(train, evaluate, calibrate, report, ablate, query),
+    *(train, evaluate, calibrate, report, ablate, query, serve),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 

@@ -44,16 +44,20 @@ class Calibration:
     gallery: str
     measured: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
-    def radius_km(
+    def radii_km(
         self, profile: MassProfile, answer_deg: Float64[np.ndarray, "query 2"]
-    ) -> Float64[np.ndarray, " query"]:
-        """The radius around each answer that holds the true place with probability `level`.
+    ) -> dict[float, Float64[np.ndarray, " query"]]:
+        """Radii around each answer that hold the true place, by their probability.
+
+        Those of `level`, and of one half where that was fitted.
 
         Args:
             profile: of the images around their answers, at `scale`.
             answer_deg: the answers, whose continents choose the thresholds.
         """
-        return self.radius.radius_km(profile, self.level, group=continents(answer_deg))
+        levels = sorted({self.level, 0.5} & {*self.radius.levels})
+        group = continents(answer_deg)
+        return {level: self.radius.radius_km(profile, level, group=group) for level in levels}
 
     def refuse_another(self, gallery: Gallery) -> None:
         """Refuse a gallery, or a gallery's model, that this calibration was not made with.

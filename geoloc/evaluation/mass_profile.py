@@ -92,6 +92,10 @@ def _ring_block(
     return total / total.sum(dim=2, keepdim=True)
 
 
+def _edges_km() -> Float64[np.ndarray, " edge"]:
+    return np.geomspace(1.0, HALF_TURN_KM, _RINGS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MassProfile:
     """How much of each query's softmax lies within a distance of its answer.
@@ -127,12 +131,39 @@ class MassProfile:
             gallery_deg: the places.
             scale: factor on the cosine (one over the temperature).
         """
-        edges_km = np.geomspace(1.0, HALF_TURN_KM, _RINGS)
         mass = ring_masses(
-            query, answer_deg, gallery, gallery_deg, scales=[scale], edges_km=edges_km[:-1]
+            query, answer_deg, gallery, gallery_deg, scales=[scale], edges_km=_edges_km()[:-1]
         )[0]
+        return cls._of_rings(mass)
+
+    @classmethod
+    def of_probabilities(
+        cls,
+        probability: Float[Tensor, "query place"],
+        answer_deg: Float64[np.ndarray, "query 2"],
+        gallery_unit: Float64[np.ndarray, "place 3"],
+    ) -> MassProfile:
+        """The profiles of queries whose probabilities are known place by place.
+
+        Args:
+            probability: of the gallery's places; each query's sum to one.
+            answer_deg: the answer to each.
+            gallery_unit: unit vectors of the places.
+        """
+        edges_km = _edges_km()
+        # Nearer places have larger cosines: edges ascend in minus the cosine.
+        bound = -np.cos(edges_km[:-1] / EARTH_RADIUS_KM)
+        rings: list[np.ndarray] = []
+        for one, centre in zip(probability, unit_vectors(answer_deg), strict=True):
+            ring = np.searchsorted(bound, -(gallery_unit @ centre))
+            rings.append(np.bincount(ring, weights=one.double().cpu().numpy(), minlength=_RINGS))
+        mass = np.array(rings).reshape(-1, _RINGS)
+        return cls._of_rings(mass / mass.sum(axis=1, keepdims=True))
+
+    @classmethod
+    def _of_rings(cls, mass: Float64[np.ndarray, "query ring"]) -> MassProfile:
         within = np.concatenate([np.zeros((len(mass), 1)), np.cumsum(mass, axis=1)], axis=1)
-        edges_km = np.concatenate([[0.0], edges_km])
+        edges_km = np.concatenate([[0.0], _edges_km()])
         even = edges_km / HALF_TURN_KM
         return cls(edges_km=edges_km, within=(1 - _EVEN_SHARE) * within + _EVEN_SHARE * even)
 

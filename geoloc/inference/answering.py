@@ -1,23 +1,71 @@
-"""Answerer: from embeddings of queries to answers, with places between the candidates if asked."""
+"""Answerer: from embeddings of queries to answers that say how sure they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TypedDict
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from geoloc.evaluation.calibration_file import Calibration
-from geoloc.inference.answers import Answer
-from geoloc.inference.continuous import STARTS_AMONG, Decoding, decode_places, moved_first
-from geoloc.inference.decoding import rank_places
+from geoloc.geodesy import unit_vectors
+from geoloc.inference.answers import Answer, Basis
+from geoloc.inference.area_shares import AreaShares
+from geoloc.inference.continuous import STARTS_AMONG, Decoded, Decoding, decode_places
+from geoloc.inference.doubts import doubts_of
+from geoloc.inference.gallery_posterior import GalleryPosterior
+from geoloc.inference.heat import HeatGrid
 from geoloc.inference.naming import named_places
 from geoloc.inference.place_field import PlaceField
-from geoloc.inference.sureness import answer_radii_km
+from geoloc.inference.ranked_places import Search, rank_places
+from geoloc.inference.sureness import answer_radii
 from geoloc.retrieval import Candidates, NearestIndex
+
+# Posteriors of so many places in all are held at a time.
+_HELD = 16_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerDetail:
+    """What an answer shall hold.
+
+    Attributes:
+        top_k: how many places at most.
+        apart_km: how far they lie apart at least, and how far around a place probability is
+            gathered; 0 takes the gallery's places as they are.
+        heat: whether the posterior over the globe is wanted.
+    """
+
+    top_k: int = 5
+    apart_km: float = 25.0
+    heat: bool = False
+
+
+class Asked(TypedDict, total=False):
+    """`AnswerDetail` as keyword arguments."""
+
+    top_k: int
+    apart_km: float
+    heat: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is asked about.
+
+    Attributes:
+        name: what it is called.
+        photograph: whether it may be a photograph (see `geoloc.inference.doubts`).
+    """
+
+    name: str
+    photograph: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,72 +73,163 @@ class Answerer:
     """Ranks candidates, moves the first between places, and says how sure it is.
 
     Attributes:
-        model: fingerprint of the model.
         candidates: what queries are compared with, on the model's device.
         index: ranks them.
         scale: the model's factor on cosines.
         encode: from places in degrees to unit vectors, differentiable.
+        basis: of the answers.
         decoding: how the first place follows from the hits.
         calibration: of the model and the candidates' places; None where there is none.
+        cache: folder that keeps the areas of the candidates.
     """
 
-    model: str
     candidates: Candidates
     index: NearestIndex
     scale: float
     encode: Callable[[Tensor], Tensor]
+    basis: Basis
     decoding: Decoding = "argmax"
     calibration: Calibration | None = None
+    cache: Path | None = None
 
     def answers(
         self,
-        names: Sequence[str],
+        queries: Sequence[Query],
         query: Float[Tensor, "query embedding"],
-        top_k: int,
+        detail: AnswerDetail,
         *,
-        photographs: bool,
+        photographs: bool = True,
     ) -> list[Answer]:
         """One answer a query.
 
         Args:
-            names: what the queries are called.
+            queries: what is asked about.
             query: unit vectors on the candidates' device.
-            top_k: how many places an answer holds.
+            detail: what the answers shall hold.
             photographs: whether queries are such as the calibration was made with; what it knows
                 does not hold for words.
         """
         known = self.calibration if photographs else None
-        ranked = rank_places(
+        together = max(1, _HELD // len(self.candidates))
+        told: list[Answer] = []
+        for start in range(0, len(queries), together):
+            some = query[start : start + together]
+            search = partial(self._search, some)
+            told += self.describe(
+                queries[start : start + together],
+                self.posterior(some, calibration=known),
+                search,
+                detail,
+                moved=self._moved(some, search(STARTS_AMONG)),
+                calibration=known,
+            )
+        return told
+
+    def pooled_answer(
+        self,
+        query: Query,
+        pooled: Float[Tensor, "1 embedding"],
+        detail: AnswerDetail,
+        *,
+        images: float,
+    ) -> Answer:
+        """One answer for the mean of several images' embeddings.
+
+        Args:
+            query: what is asked about.
+            pooled: the mean.
+            detail: what the answer shall hold.
+            images: how many independent images it stands for.
+        """
+        posterior = self.posterior(pooled, calibration=self.calibration, images=images)
+        moved = self._moved(pooled, posterior.hits(STARTS_AMONG))
+        return self.describe([query], posterior, posterior.hits, detail, moved=moved)[0]
+
+    def posterior(
+        self,
+        query: Float[Tensor, "query embedding"],
+        *,
+        calibration: Calibration | None = None,
+        images: float = 1.0,
+    ) -> GalleryPosterior:
+        """The probability of every candidate.
+
+        Args:
+            query: unit vectors, or the mean of several.
+            calibration: gives the temperature; None takes the model's own.
+            images: how many independent images the query stands for.
+        """
+        return GalleryPosterior.of(
             query,
             self.candidates.embedding,
-            self.index,
-            scale=self.scale if known is None else known.scale,
-            top_k=top_k,
+            scale=images * (self.scale if calibration is None else calibration.scale),
             offset=self.candidates.offset,
         )
-        places_deg, reference = self.candidates.latlon_deg, self.candidates.reference_key
-        radii_km: list[float | None] = [None] * len(names)
-        if self.decoding == "argmax":
-            radii_km = answer_radii_km(
-                known, query, ranked, gallery=self.candidates.embedding, gallery_deg=places_deg
-            )
-        else:
-            # The radius is of the gallery's own answer, not of one that has moved away from it.
-            hits = self.index.search(query, STARTS_AMONG).index
-            decoded = decode_places(self.decoding, self._field, query, hits)
-            ranked, places_deg = moved_first(ranked, places_deg, decoded)
-        places = named_places(ranked, places_deg, reference)
+
+    def describe(
+        self,
+        queries: Sequence[Query],
+        posterior: GalleryPosterior,
+        search: Search,
+        detail: AnswerDetail,
+        *,
+        moved: Decoded | None = None,
+        calibration: Calibration | None = None,
+    ) -> list[Answer]:
+        """Posteriors in words.
+
+        Args:
+            queries: what is asked about.
+            posterior: of each.
+            search: gives the hits of each.
+            detail: what the answers shall hold.
+            moved: first places that are others than the best hits.
+            calibration: that holds for these posteriors. Its radii are of the gallery's own
+                answer, not of one that has moved away from it.
+        """
+        ranked = rank_places(
+            search,
+            posterior,
+            self.candidates.latlon_deg,
+            unit=self._unit,
+            top_k=detail.top_k,
+            apart_km=detail.apart_km,
+            moved=moved,
+        )
+        first_deg = np.array([each.latlon_deg[0] for each in ranked]).reshape(-1, 2)
+        known = calibration if moved is None else None
+        radii = answer_radii(known, posterior.probability, first_deg, self._unit)
+        shares = self._areas.shares(posterior.probability)
+        heats = self._heat.heats(posterior.probability) if detail.heat else [None] * len(queries)
         return [
             Answer(
-                source=name,
-                places=best,
-                model=self.model,
-                gallery=self.candidates.name,
-                radius_km=radius_km,
-                radius_level=None if known is None or radius_km is None else known.level,
+                source=query.name,
+                places=places,
+                apart_km=detail.apart_km,
+                radii=within,
+                countries=countries,
+                regions=regions,
+                doubts=doubts_of(photograph=query.photograph, radii=within),
+                basis=self.basis,
+                heat=heat,
             )
-            for name, best, radius_km in zip(names, places, radii_km, strict=True)
+            for query, places, within, (countries, regions), heat in zip(
+                queries,
+                named_places(ranked, self.candidates.reference_key),
+                radii,
+                shares,
+                heats,
+                strict=True,
+            )
         ]
+
+    def _search(self, query: Tensor, depth: int) -> Tensor:
+        return torch.as_tensor(self.index.search(query, min(depth, len(self.candidates))).index)
+
+    def _moved(self, query: Tensor, hits: Tensor) -> Decoded | None:
+        if self.decoding == "argmax":
+            return None
+        return decode_places(self.decoding, self._field, query, hits)
 
     @cached_property
     def _field(self) -> PlaceField:
@@ -100,3 +239,15 @@ class Answerer:
             encode=self.encode,
             scale=self.scale,
         )
+
+    @cached_property
+    def _unit(self) -> Float64[np.ndarray, "place 3"]:
+        return unit_vectors(self.candidates.latlon_deg)
+
+    @cached_property
+    def _areas(self) -> AreaShares:
+        return AreaShares.of(self.candidates.latlon_deg, self.cache)
+
+    @cached_property
+    def _heat(self) -> HeatGrid:
+        return HeatGrid.of(self.candidates.latlon_deg)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from geoloc.errors import ConfigError
-from geoloc.inference.decoding import RankedPlaces
 from geoloc.inference.place_field import PlaceField
 from geoloc.inference.posterior import gallery_mean, lattice_mean
 from geoloc.inference.refinement import distinct_starts, refine_places
@@ -142,24 +140,3 @@ def _decoded(
     with torch.no_grad():
         score = field.scores(query, place[:, None])[:, 0].cpu()
     return Decoded(latlon_deg=place, score=score)
-
-
-def moved_first(
-    ranked: RankedPlaces, gallery_latlon_deg: Float64[np.ndarray, "place 2"], decoded: Decoded
-) -> tuple[RankedPlaces, Float64[np.ndarray, "answer 2"]]:
-    """Ranked places whose first is the decoded one, and the places that their rows now mean.
-
-    The other places stay as the gallery ranks them, also where one of them scores higher than the
-    decoded place. The first keeps the probability of the gallery's place that it was found from.
-
-    Args:
-        ranked: the gallery's places.
-        gallery_latlon_deg: of the gallery.
-        decoded: one place a query.
-    """
-    place = np.array(gallery_latlon_deg)[ranked.index]
-    place[:, 0] = decoded.latlon_deg.numpy()
-    score = np.array(ranked.score)
-    score[:, 0] = decoded.score.numpy()
-    index = np.arange(ranked.index.size).reshape(ranked.index.shape)
-    return replace(ranked, index=index, score=score), place.reshape(-1, 2)

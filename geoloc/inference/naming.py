@@ -2,56 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 
 from geoloc.geodesy import great_circle_km
 from geoloc.inference.answers import PlaceAnswer
-from geoloc.inference.decoding import RankedPlaces
+from geoloc.inference.ranked_places import RankedPlaces
 from geoloc.places import Areas, Gazetteer
 
 
 def named_places(
-    ranked: RankedPlaces,
-    gallery_latlon_deg: np.ndarray,
-    reference_key: Sequence[str | None] | None = None,
-) -> Iterator[tuple[PlaceAnswer, ...]]:
+    ranked: Sequence[RankedPlaces], reference_key: Sequence[str | None] | None = None
+) -> list[tuple[PlaceAnswer, ...]]:
     """The ranked places of each query with their names.
 
     The city is the nearest of the gazetteer on the sphere; region and country are those of the
     polygon that holds the point, so at a border the city may lie on the other side.
 
     Args:
-        ranked: rows of the gallery with scores and probabilities.
-        gallery_latlon_deg: places of the gallery, (n, 2) in degrees.
-        reference_key: the reference image of each row, where there are any.
+        ranked: of each query.
+        reference_key: the reference image of each candidate, where there are any.
     """
-    queries, top_k = ranked.index.shape
-    rows = ranked.index.ravel()
-    latlon_deg = np.asarray(gallery_latlon_deg, dtype=np.float64)[rows]
+    if not ranked:
+        return []
+    latlon_deg = np.concatenate([each.latlon_deg for each in ranked])
     gazetteer = Gazetteer.load()
     nearest = gazetteer.nearest(latlon_deg, metric="sphere")
     cities = gazetteer.describe(nearest)
     city_km = great_circle_km(latlon_deg, gazetteer.latlon_deg[nearest])
     areas = Areas.load().locate(latlon_deg)
-    score, probability = ranked.score.ravel(), ranked.probability.ravel()
-    places = [
-        PlaceAnswer(
-            latlon_deg=(float(latlon_deg[row, 0]), float(latlon_deg[row, 1])),
-            score=float(score[row]),
-            probability=float(probability[row]),
-            city=cities[row].name,
-            city_km=float(city_km[row]),
-            region=_text(areas.region[row]),
-            country_code=_text(areas.country_code[row]),
-            country=_text(areas.country[row]),
-            reference=None if reference_key is None else reference_key[rows[row]],
-        )
-        for row in range(queries * top_k)
-    ]
-    for query in range(queries):
-        yield tuple(places[query * top_k : (query + 1) * top_k])
+    score, probability, row = (
+        np.concatenate([getattr(each, name) for each in ranked])
+        for name in ("score", "probability", "index")
+    )
+    places = iter(
+        [
+            PlaceAnswer(
+                latlon_deg=(float(latlon_deg[at, 0]), float(latlon_deg[at, 1])),
+                score=float(score[at]),
+                probability=float(probability[at]),
+                city=cities[at].name,
+                city_km=float(city_km[at]),
+                region=_text(areas.region[at]),
+                country_code=_text(areas.country_code[at]),
+                country=_text(areas.country[at]),
+                reference=None if reference_key is None else reference_key[row[at]],
+            )
+            for at in range(len(latlon_deg))
+        ]
+    )
+    return [tuple(islice(places, len(each.index))) for each in ranked]
 
 
 def _text(value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""How sure an answer is: the calibration that a run keeps, and the radius that it gives."""
+"""How sure an answer is: the calibration that a run keeps, and radii from it or without it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from torch import Tensor
 from geoloc.errors import DataError, MismatchError
 from geoloc.evaluation.calibration_file import FILE, Calibration
 from geoloc.evaluation.mass_profile import MassProfile
-from geoloc.inference.decoding import RankedPlaces
+from geoloc.inference.answers import CredibleRadius
 from geoloc.retrieval import Gallery
 
 _log = logging.getLogger(__name__)
+
+LEVELS = (0.5, 0.9)
+"""Of the radii of a model that is not calibrated."""
 
 
 def kept_calibration(folder: Path, gallery: Gallery) -> Calibration | None:
@@ -35,17 +38,30 @@ def kept_calibration(folder: Path, gallery: Gallery) -> Calibration | None:
     return calibration
 
 
-def answer_radii_km(
+def answer_radii(
     calibration: Calibration | None,
-    query: Float[Tensor, "query embedding"],
-    ranked: RankedPlaces,
-    *,
-    gallery: Float[Tensor, "place embedding"],
-    gallery_deg: Float64[np.ndarray, "place 2"],
-) -> list[float | None]:
-    """The radius around each query's first place at the calibration's level; None without one."""
+    probability: Float[Tensor, "query place"],
+    answer_deg: Float64[np.ndarray, "query 2"],
+    unit: Float64[np.ndarray, "place 3"],
+) -> list[tuple[CredibleRadius, ...]]:
+    """The radii around each query's first place, by rising level.
+
+    Args:
+        calibration: that holds for these answers; None takes the radii that hold half and nine
+            tenths of the model's own probability.
+        probability: of the gallery's places.
+        answer_deg: the first places.
+        unit: unit vectors of the gallery's places.
+    """
+    profile = MassProfile.of_probabilities(probability, answer_deg, unit)
     if calibration is None:
-        return [None] * len(query)
-    answer_deg = gallery_deg[ranked.index[:, 0]]
-    profile = MassProfile.around(query, answer_deg, gallery, gallery_deg, scale=calibration.scale)
-    return calibration.radius_km(profile, answer_deg).tolist()
+        radii = {level: profile.radius_holding(level) for level in LEVELS}
+    else:
+        radii = calibration.radii_km(profile, answer_deg)
+    return [
+        tuple(
+            CredibleRadius(level=level, km=float(km[query]), calibrated=calibration is not None)
+            for level, km in radii.items()
+        )
+        for query in range(len(answer_deg))
+    ]

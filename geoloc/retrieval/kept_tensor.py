@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -36,5 +37,7 @@ def kept_tensor(
     except (FileNotFoundError, SafetensorError, KeyError):
         # Absent or damaged: it is made again either way.
         made = compute().cpu().contiguous()
-        write_atomically(file, lambda temporary: save_file({name: made}, temporary))
+        # A folder that cannot be written to costs the next caller time, nothing else.
+        with suppress(OSError):
+            write_atomically(file, lambda temporary: save_file({name: made}, temporary))
         return made
