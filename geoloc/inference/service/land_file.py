@@ -28,10 +28,7 @@ def land_json(areas: Areas) -> str:
     the step to each next vertex. The last vertex of a ring is left out: it is the first.
     """
     lines = np.array(
-        [
-            shapely.LineString(line[:, ::-1])
-            for line in areas.outlines(tolerance_deg=TOLERANCE_DEG)
-        ],
+        [shapely.LineString(line[:, ::-1]) for line in areas.outlines(tolerance_deg=TOLERANCE_DEG)],
         dtype=object,
     )
     land = shapely.union_all(_land_faces(lines, areas))

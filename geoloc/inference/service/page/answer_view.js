@@ -13,17 +13,17 @@ function build(tag, className, ...content) {
   return element;
 }
 
-/** Show an answer; `onChoose(rank)` is called when a place is chosen. */
-export function showAnswer(answer, { coarseKm, onChoose }) {
+/** Show an answer to `together` pictures; `onChoose(rank)` is called when a place is chosen. */
+export function showAnswer(answer, { coarseKm, onChoose, together }) {
   const { title, detail } = headline(answer);
   byId('headline').textContent = title;
   byId('detail').textContent = detail;
-  byId('trust').textContent = answer.abstain ? '' : trust(answer);
+  const shared = together > 1 ? `From ${together} pictures together. ` : '';
+  byId('trust').textContent = shared + (answer.abstain ? '' : trust(answer));
   byId('answer').classList.toggle('unsure', answer.abstain);
-  byId('places-title').textContent = answer.abstain ? 'Guesses, best first' : 'Places, likeliest first';
-  const digits = coarseKm > 0 ? 1 : 3;
+  byId('places-title').textContent = answer.abstain ? 'Guesses, best first' : 'Places, best first';
   byId('places').replaceChildren(
-    ...answer.places.map((place) => placeRow(place, { digits, onChoose })),
+    ...answer.places.map((place) => placeRow(place, { coarseKm, onChoose })),
   );
   byId('coarse').hidden = !(coarseKm > 0);
   byId('coarse').textContent =
@@ -31,6 +31,12 @@ export function showAnswer(answer, { coarseKm, onChoose }) {
   showCountries(answer.countries);
   showBasis(answer);
   for (const id of CARDS) byId(id).hidden = false;
+}
+
+/** A row for what an evaluation of the run found. */
+function measured({ split, images, median_km: km }) {
+  const words = `half of ${images.toLocaleString('en')} images of “${split}” within ${kilometres(km)}`;
+  return ['Measured', words];
 }
 
 /** No answer: `title` says why. */
@@ -50,7 +56,8 @@ export function choosePlace(rank) {
   byId('places').querySelector('.chosen')?.scrollIntoView({ block: 'nearest' });
 }
 
-function placeRow(place, { digits, onChoose }) {
+function placeRow(place, { coarseKm, onChoose }) {
+  const digits = coarseKm > 0 ? 1 : 3;
   const at = coordinates(place.latitude_deg, place.longitude_deg, digits);
   const plain = `${place.latitude_deg.toFixed(digits)}, ${place.longitude_deg.toFixed(digits)}`;
   const show = build('button', 'place-name', placeTitle(place));
@@ -62,7 +69,7 @@ function placeRow(place, { digits, onChoose }) {
   copy.addEventListener('click', () => copyWords(plain, copy));
   const number = build('span', place.rank === 1 ? 'mark best' : 'mark', String(place.rank));
   number.setAttribute('aria-hidden', 'true');
-  const near = nearCity(place);
+  const near = nearCity(place, coarseKm);
   const row = build(
     'li', 'place', number,
     build(
@@ -108,10 +115,11 @@ function showCountries(countries) {
 function showBasis({ basis, apart_km: apartKm }) {
   const rows = [
     ['Model', [basis.run, `fingerprint ${basis.model.slice(0, 12)}`].filter(Boolean).join(', ')],
-    ['Trained', basis.trained],
+    ['Trained', basis.trained?.slice(0, 10)],
     ['Compared with', `${basis.gallery_places.toLocaleString('en')} places (${basis.gallery})`],
     ['Place chosen by', basis.decoding],
     ['Shares', basis.protocol],
+    ...(basis.measured ?? []).map(measured),
     ['Places apart', `at least ${kilometres(apartKm)}`],
     ['geoloc', basis.version],
   ];

@@ -97,7 +97,7 @@ async function ask() {
   notice('');
   const together = byId('together').checked;
   const asked = pictures.items.filter(
-    ({ state: own, together: was }) => together || own !== 'answered' && own !== 'unsure' || was,
+    ({ state: own, together: was }) => together || (own !== 'answered' && own !== 'unsure') || was > 1,
   );
   const open = asked.length > 0 ? asked : [...pictures.items];
   say(`Asking about ${open.length} ${open.length === 1 ? 'picture' : 'pictures'}.`);
@@ -165,7 +165,7 @@ function settle(asked, document, together) {
     const refusal = refused.get(nameOf(index));
     const answer = refusal ? null : document.answers[0] ?? null;
     picture.answer = answer;
-    picture.together = together;
+    picture.together = together ? asked.length - refused.size : 1;
     if (answer) pictures.setState(picture, answer.abstain ? 'unsure' : 'answered');
     else pictures.setState(picture, 'refused', refusal ? refusalInWords(refusal) : '');
   });
@@ -199,7 +199,7 @@ function show(picture) {
   state.answer = picture?.answer ?? null;
   if (state.answer) {
     const coarseKm = state.service?.coarse_km ?? 0;
-    showAnswer(state.answer, { coarseKm, onChoose: chooseRank });
+    showAnswer(state.answer, { coarseKm, onChoose: chooseRank, together: picture.together });
   } else if (picture?.state === 'refused') {
     showNothing('No answer for this picture', picture.message);
   } else if (picture) {
@@ -220,9 +220,16 @@ function chooseRank(rank) {
 function refreshHeat() {
   const heat = byId('heat').checked;
   state.map?.setHeat(heat);
+  refreshLegend();
+}
+
+function refreshLegend() {
+  const heat = byId('heat').checked;
   byId('legend').hidden = !state.answer;
   if (!state.answer) return;
-  const { circles, classes } = legendItems(state.answer, { heat });
+  const cellDeg = Number((state.map?.heatCellDeg() ?? 0).toFixed(2));
+  const { circles, title, classes } = legendItems(state.answer, { heat, cellDeg });
+  byId('legend-heat-title').textContent = title;
   byId('legend-heat').hidden = classes.length === 0;
   byId('legend-circles').replaceChildren(...circles.map(legendRow));
   byId('legend-classes').replaceChildren(...classes.map(legendRow));
@@ -259,7 +266,7 @@ async function start() {
   });
   learnService();
   const response = await fetch('static/land.json');
-  state.map = new WorldMap(byId('map'), { land: decodeLand(await response.json()), onChoose: chooseRank });
+  state.map = new WorldMap(byId('map'), { land: decodeLand(await response.json()), onChoose: chooseRank, onScale: refreshLegend });
   state.map.show(state.answer);
   refreshHeat();
   document.documentElement.dataset.ready = 'true';

@@ -19,10 +19,9 @@ export function destination([latDeg, lonDeg], bearingDeg, km) {
   const lat = latDeg * RAD;
   const bearing = bearingDeg * RAD;
   const up = Math.sin(lat) * Math.cos(angle) + Math.cos(lat) * Math.sin(angle) * Math.cos(bearing);
-  const east = Math.sin(bearing) * Math.sin(angle) * Math.cos(lat);
-  const ahead = Math.cos(angle) - Math.sin(lat) * up;
   const along = Math.cos(lat) * Math.cos(angle) - Math.sin(lat) * Math.sin(angle) * Math.cos(bearing);
-  return [Math.atan2(up, Math.hypot(east, along)) / RAD, lonDeg + Math.atan2(east, ahead) / RAD];
+  const side = Math.sin(angle) * Math.sin(bearing);
+  return [Math.atan2(up, Math.hypot(side, along)) / RAD, lonDeg + Math.atan2(side, along) / RAD];
 }
 
 /** `lonDeg` moved by whole turns to within half a turn of `nearDeg`. */

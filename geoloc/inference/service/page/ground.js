@@ -2,6 +2,7 @@
 /* global L */
 
 const HEAT_OPACITY = 0.78;
+const LEAST_CELL_PIXELS = 9;
 
 /**
  * Equidistant cylindrical, true to shape along a parallel north and south: degrees are straight
@@ -65,16 +66,18 @@ export function decodeLand(file) {
 
 /** A Leaflet layer over `land` (see decodeLand); `setHeat` takes an answer's heat or null. */
 export const Ground = L.GridLayer.extend({
-  options: { noWrap: true, tileSize: 256, updateWhenIdle: false, keepBuffer: 1 },
+  options: { minZoom: -4, noWrap: true, tileSize: 256, updateWhenIdle: false, keepBuffer: 1 },
 
   initialize(land, options) {
     L.setOptions(this, options);
     this._land = land;
     this._heat = null;
+    this._merged = new Map();
   },
 
   setHeat(heat) {
     this._heat = heat;
+    this._merged.clear();
     if (this._map) this.redraw();
   },
 
@@ -86,10 +89,43 @@ export const Ground = L.GridLayer.extend({
     canvas.height = size * density;
     const pen = canvas.getContext('2d');
     pen.scale(density, density);
-    drawTile(pen, frameOf(coords, size, this._map.options.crs), { land: this._land, heat: this._heat });
+    const heat = this._heat && this._mergedHeat(this._map.options.crs.scale(coords.z));
+    drawTile(pen, frameOf(coords, size, this._map.options.crs), { land: this._land, heat });
     return canvas;
   },
+
+  /** Side of the cells of heat at the present zoom, in degrees. */
+  heatCellDeg() {
+    const { crs } = this._map.options;
+    return this._heat ? this._heat.cell_deg * heatFactor(this._heat, crs.scale(this._tileZoom)) : 0;
+  },
+
+  _mergedHeat(scale) {
+    const factor = heatFactor(this._heat, scale);
+    if (!this._merged.has(factor)) this._merged.set(factor, mergeCells(this._heat, factor));
+    return this._merged.get(factor);
+  },
 });
+
+/** How many cells a side become one, so that it can be seen. */
+function heatFactor({ cell_deg: cellDeg }, scale) {
+  const tall = (factor) => (factor * cellDeg * scale) / 180 >= LEAST_CELL_PIXELS;
+  return [1, 2, 3, 5, 6].find(tall) ?? 10;
+}
+
+/** Heat over cells `factor` times as wide and tall, which add up what they hold. */
+export function mergeCells({ cell_deg: cellDeg, cells }, factor) {
+  const side = cellDeg * factor;
+  const sums = new Map();
+  for (const [south, west, probability] of cells) {
+    const row = Math.floor((south + 90) / side + 1e-9);
+    const column = Math.floor((west + 180) / side + 1e-9);
+    const key = `${row} ${column}`;
+    const before = sums.get(key)?.[2] ?? 0;
+    sums.set(key, [row * side - 90, column * side - 180, before + probability]);
+  }
+  return { cell_deg: side, cells: [...sums.values()] };
+}
 
 /** How degrees become pixels of a tile, and which degrees it shows. */
 function frameOf(coords, size, crs) {
@@ -190,11 +226,13 @@ function fillHeat(pen, frame, { cell_deg: cellDeg, cells }, colours) {
   pen.globalAlpha = HEAT_OPACITY;
   for (const [south, west, probability] of cells) {
     const level = heatClass(probability);
-    const box = { bounds: [west, south, west + cellDeg, south + cellDeg] };
+    // the last cell of a row may be cut by the antimeridian, the uppermost by the pole
+    const [east, north] = [Math.min(180, west + cellDeg), Math.min(90, south + cellDeg)];
+    const box = { bounds: [west, south, east, north] };
     if (level < 0 || !touches(box, frame)) continue;
     const x = Math.floor(frame.left + west * frame.perLon);
-    const y = Math.floor(frame.top + (south + cellDeg) * frame.perLat);
-    const right = Math.floor(frame.left + (west + cellDeg) * frame.perLon);
+    const y = Math.floor(frame.top + north * frame.perLat);
+    const right = Math.floor(frame.left + east * frame.perLon);
     const bottom = Math.floor(frame.top + south * frame.perLat);
     pen.fillStyle = colours.heat[level];
     pen.fillRect(x, y, Math.max(1, right - x), Math.max(1, bottom - y));
@@ -204,7 +242,7 @@ function fillHeat(pen, frame, { cell_deg: cellDeg, cells }, colours) {
 
 /** Degrees between two lines of the graticule, so that they stay some 60 pixels apart. */
 export function graticuleStep(pixelsPerDeg) {
-  return [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30].find((step) => step * pixelsPerDeg >= 60) ?? 30;
+  return [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60].find((step) => step * pixelsPerDeg >= 60) ?? 90;
 }
 
 function drawGraticule(pen, frame, colours) {

@@ -22,7 +22,7 @@ export class Occlusion {
       byId('preview').src = picture.address;
       byId('preview').alt = `The picture ${picture.name}`;
     }
-    byId('explain-row').hidden = !(service?.explain && picture?.answer && !picture.answer.abstain && !picture.together);
+    byId('explain-row').hidden = !(service?.explain && picture?.answer && !picture.answer.abstain && picture.together === 1);
   }
 
   hide() {

@@ -28,10 +28,10 @@ export function placeTitle({ region, country }) {
   return parts.length > 0 ? parts.join(', ') : 'At sea';
 }
 
-/** Where a place lies by its nearest city: "near Lyon", "67 km from Jima"; empty if none is known. */
-export function nearCity({ city, city_km: km }) {
+/** By its nearest city: "near Lyon", "67 km from Jima"; within what the service rounds to is near. */
+export function nearCity({ city, city_km: km }, coarseKm) {
   if (!city) return '';
-  if (km === null || km === undefined || km < 10) return `near ${city}`;
+  if (km <= Math.max(10, coarseKm)) return `near ${city}`;
   return `${kilometres(km)} from ${city}`;
 }
 
@@ -58,20 +58,20 @@ function radiusAt(answer, level) {
 function spotOf(place, radiusKm) {
   const { city, city_km: km } = place;
   const land = placeTitle(place);
-  if (city && (km ?? 0) <= Math.max(25, radiusKm / 2)) {
+  if (city && km <= Math.max(25, radiusKm / 3)) {
     return place.country ? `${city}, ${place.country}` : city;
   }
   return land === 'At sea' ? 'a place at sea' : `a place in ${land}`;
 }
 
 function whyNot(answer) {
-  const [best] = answer.places;
+  const half = radiusAt(answer, 0.5);
   const reasons = {
-    flat_posterior:
-      'Its probability is spread so widely over the Earth that no place stands out' +
-      (best ? `: even the best one holds only ${percent(best.probability)}.` : '.'),
+    flat_posterior: half
+      ? `Half of its probability lies more than ${kilometres(half.km)} from its best guess.`
+      : 'Its probability is spread so widely over the Earth that no place stands out.',
     not_a_photograph:
-      'This does not look like a photograph of a place (a drawing, a screen, a plain surface).',
+      'This does not look like a photograph: more like a drawing, a screen, noise or a plain surface.',
   };
   const told = answer.doubts.map((doubt) => reasons[doubt] ?? doubt);
   return [...told, 'Below is what it would guess, for what that is worth.'].join(' ');

@@ -10,13 +10,13 @@ const TURNS = [0, -360, 360];
 const WORLD = [[-90, -180], [90, 180]];
 const WORLD_PARALLEL_DEG = 40;
 const HIGHEST_PARALLEL_DEG = 70;
-const WIDEST_VIEW_KM = 6000;
+const WIDEST_VIEW_KM = 4000;
 const NARROWEST_VIEW_KM = 150;
 const STILL = window.matchMedia('(prefers-reduced-motion: reduce)');
 
-/** The map in `container`; `onChoose(rank)` is called when a mark is chosen. */
+/** The map in `container`; `onChoose(rank)` is called when a mark is chosen, `onScale()` when cells of heat change. */
 export class WorldMap {
-  constructor(container, { land, onChoose }) {
+  constructor(container, { land, onChoose, onScale }) {
     this.map = L.map(container, {
       crs: equidistantCylindrical(WORLD_PARALLEL_DEG),
       zoomSnap: 0.25,
@@ -38,6 +38,7 @@ export class WorldMap {
     this.marks = new Map();
     this.onChoose = onChoose;
     this.answer = null;
+    this.map.on('zoomend viewreset', onScale);
     L.control.scale({ imperial: false, maxWidth: 120 }).addTo(this.map);
     this.showWorld();
     window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
@@ -65,6 +66,11 @@ export class WorldMap {
 
   setHeat(shown) {
     this.ground.setHeat(shown && this.answer ? this.answer.heat : null);
+  }
+
+  /** Side of the cells of heat as shown, in degrees. */
+  heatCellDeg() {
+    return this.answer?.heat ? this.ground.heatCellDeg() : 0;
   }
 
   best() {
@@ -107,7 +113,7 @@ export class WorldMap {
         const words = `Place ${place.rank} on the map: ${placeTitle(place)}`;
         element.setAttribute('aria-label', words);
         element.addEventListener('keydown', (event) => {
-          if (event.key !== ' ') return;
+          if (event.key !== ' ' && event.key !== 'Enter') return;
           event.preventDefault();
           this.onChoose(place.rank);
         });
@@ -143,8 +149,11 @@ export class WorldMap {
   showAnswer() {
     if (!this.answer || this.answer.places.length === 0) return;
     const best = this.best();
-    const widest = Math.max(NARROWEST_VIEW_KM, ...this.answer.radii.map((radius) => radius.km));
-    if (widest > WIDEST_VIEW_KM) {
+    // where the widest circle is most of the Earth, the other one with room around it
+    const reaches = this.answer.radii.map(({ level, km }) => (level > 0.5 ? km : 3 * km));
+    const shown = reaches.filter((km) => km <= WIDEST_VIEW_KM);
+    const widest = Math.max(NARROWEST_VIEW_KM, ...shown);
+    if (reaches.length > 0 && shown.length === 0) {
       this.showWorld();
       return;
     }
@@ -158,11 +167,12 @@ export class WorldMap {
 }
 
 /** The legend's items for an answer: circles first, then the classes of heat. */
-export function legendItems(answer, { heat }) {
+export function legendItems(answer, { heat, cellDeg }) {
   const circles = answer.radii.map(({ level, km }) => ({
     mark: level <= 0.5 ? 'swatch circle-inner' : 'swatch circle-outer',
     words: `${percent(level)} within ${kilometres(km)}`,
   }));
+  const title = answer.heat ? `Heat: share of all probability in a cell of ${cellDeg}°, at least` : '';
   const classes = HEAT_CLASSES.map(({ label }, index) => ({ mark: `swatch heat-${index}`, words: label }));
-  return { circles, classes: heat && answer.heat ? classes : [] };
+  return { circles, title, classes: heat && answer.heat ? classes : [] };
 }
