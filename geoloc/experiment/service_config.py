@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from geoloc.errors import ConfigError
 from geoloc.experiment.loading import apply_override, model_from_tree, read_tree
@@ -27,11 +27,21 @@ def load_service_settings(
     """
     tree: dict[str, Any] = {} if path is None else read_tree(Path(path))
     for word in overrides:
-        # Neither the key alone nor its whole section.
-        if word.partition("=")[0] in {"access", "access.api_keys"}:
+        name = word.partition("=")[0]
+        # Neither the key alone, nor a part of it, nor its whole section; its file may be named.
+        if name == "access" or f"{name}.".startswith("access.api_keys."):
             raise ConfigError(
                 "API keys stand in the configuration, in access.api_keys_file or in the "
                 "environment (access.api_keys_variable), never on the command line"
             )
         apply_override(tree, word)
+    _refuse_odd_keys(tree.get("access"))
     return model_from_tree(tree, ServiceSettings, where="defaults" if path is None else str(path))
+
+
+def _refuse_odd_keys(access: Any) -> None:
+    """Refuse API keys that are no list of words here, where the error does not quote them."""
+    keys = cast("dict[str, Any]", access).get("api_keys", []) if isinstance(access, dict) else []
+    listed = cast("list[object]", keys) if isinstance(keys, list) else [None]
+    if not all(isinstance(key, str) for key in listed):
+        raise ConfigError("access.api_keys is a list of words, each in quotes")

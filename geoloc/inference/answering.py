@@ -74,7 +74,7 @@ class Answerer:
 
     Attributes:
         candidates: what queries are compared with, on the model's device.
-        index: ranks them.
+        index: ranks them; None ranks them by their scores, all of which a posterior needs anyway.
         scale: the model's factor on cosines.
         encode: from places in degrees to unit vectors, differentiable.
         basis: of the answers.
@@ -84,7 +84,7 @@ class Answerer:
     """
 
     candidates: Candidates
-    index: NearestIndex
+    index: NearestIndex | None
     scale: float
     encode: Callable[[Tensor], Tensor]
     basis: Basis
@@ -114,13 +114,14 @@ class Answerer:
         told: list[Answer] = []
         for start in range(0, len(queries), together):
             some = query[start : start + together]
-            search = partial(self._search, some)
+            posterior = self.posterior(some, calibration=known)
+            search = posterior.by_score if self.index is None else partial(self._search, some)
             told += self.describe(
                 queries[start : start + together],
-                self.posterior(some, calibration=known),
+                posterior,
                 search,
                 detail,
-                moved=self._moved(some, search(STARTS_AMONG)),
+                moved=self._moved(some, search),
                 calibration=known,
             )
         return told
@@ -142,8 +143,9 @@ class Answerer:
             images: how many independent images it stands for.
         """
         posterior = self.posterior(pooled, calibration=self.calibration, images=images)
-        moved = self._moved(pooled, posterior.hits(STARTS_AMONG))
-        return self.describe([query], posterior, posterior.hits, detail, moved=moved)[0]
+        search = posterior.by_score
+        moved = self._moved(pooled, search)
+        return self.describe([query], posterior, search, detail, moved=moved)[0]
 
     def posterior(
         self,
@@ -224,12 +226,13 @@ class Answerer:
         ]
 
     def _search(self, query: Tensor, depth: int) -> Tensor:
+        assert self.index is not None
         return torch.as_tensor(self.index.search(query, min(depth, len(self.candidates))).index)
 
-    def _moved(self, query: Tensor, hits: Tensor) -> Decoded | None:
+    def _moved(self, query: Tensor, search: Search) -> Decoded | None:
         if self.decoding == "argmax":
             return None
-        return decode_places(self.decoding, self._field, query, hits)
+        return decode_places(self.decoding, self._field, query, search(STARTS_AMONG))
 
     @cached_property
     def _field(self) -> PlaceField:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,6 +73,7 @@ class AreaShares:
         ]
 
 
+@functools.lru_cache(maxsize=2)
 def _countries(areas: Areas) -> tuple[np.ndarray, Callable[[int], AreaShare]]:
     """The country of each area and of the sea, and how it is called."""
     codes, first, member = np.unique(

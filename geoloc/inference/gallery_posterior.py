@@ -45,7 +45,15 @@ class GalleryPosterior:
     def __len__(self) -> int:
         return len(self.score)
 
-    def hits(self, count: int) -> Int64[Tensor, "query rank"]:
+    def by_score(self, count: int) -> Int64[Tensor, "query rank"]:
+        """Rows of the `count` candidates of highest score of each query, best first.
+
+        Of the softmax they are the most probable ones too, also where probabilities are too small
+        to be told apart.
+        """
+        return self.score.topk(min(count, self.score.shape[1]), dim=1).indices
+
+    def by_probability(self, count: int) -> Int64[Tensor, "query rank"]:
         """Rows of the `count` most probable candidates of each query, best first."""
         return self.probability.topk(min(count, self.probability.shape[1]), dim=1).indices
 

@@ -140,11 +140,10 @@ class Geolocator:
         The gallery is encoded once and kept in the cache, keyed by the model and the places.
 
         Args:
-            clip_weights: file of OpenAI's CLIP ViT-L/14 weights, or the name of open_clip's
-                pretrained set to fetch from a hub; by default ``"openai"``.
+            clip_weights: file of OpenAI's CLIP ViT-L/14 weights; by default fetched from a hub.
             weights_folder: GeoCLIP's own weights; by default those of the package ``geoclip``.
             gallery_file: CSV of places; by default that package's 100,000.
-            cache_folder: where the encoded gallery is kept; see `default_cache`.
+            cache_folder: where its embeddings are kept; see `default_cache`.
             device: where to compute.
 
         Raises:

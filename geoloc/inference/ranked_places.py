@@ -129,12 +129,6 @@ def _apart_hits(
     return hits[chosen]
 
 
-def _near(
-    place: Float64[np.ndarray, "place 3"], centres: Float64[np.ndarray, "centre 3"], cosine: float
-) -> Bool[np.ndarray, " place"]:
-    return np.asarray((place @ centres.T >= cosine).any(axis=1))
-
-
 def _masses(
     unit: Float64[np.ndarray, "place 3"],
     rows: Int64[np.ndarray, " rank"],
@@ -146,11 +140,23 @@ def _masses(
     """Probability around each row that no earlier row has gathered."""
     if apart_km == 0.0:
         return probability[rows].astype(np.float64)
-    near = unit @ np.concatenate([unit[rows], first]).T >= _cosine(apart_km)
-    near[rows, np.arange(len(rows))] = True
-    near[:, :1] |= near[:, len(rows) :].any(axis=1, keepdims=True)
-    near = near[:, : len(rows)]
-    belongs = near.argmax(axis=1)
-    inside = near.any(axis=1)
-    mass = np.bincount(belongs[inside], weights=probability[inside], minlength=len(rows))
+    free = np.ones(len(unit), dtype=np.bool_)
+    mass = np.zeros(len(rows))
+    for rank, row in enumerate(rows):
+        centres = unit[row : row + 1]
+        centres = np.concatenate([centres, first]) if rank == 0 else centres
+        near = _near(unit, centres, _cosine(apart_km)) & free
+        # Its own cosine may be rounded to less than one.
+        near[row] = True
+        mass[rank] = probability[near].sum(dtype=np.float64)
+        free &= ~near
     return np.minimum(mass, 1.0)
+
+
+def _near(
+    place: Float64[np.ndarray, "place 3"], centres: Float64[np.ndarray, "centre 3"], cosine: float
+) -> Bool[np.ndarray, " place"]:
+    near = place @ centres[0] >= cosine
+    for centre in centres[1:]:
+        near |= place @ centre >= cosine
+    return near

@@ -24,7 +24,7 @@ from geoloc.inference.pictures import ImageLike, source_name
 from geoloc.inference.prepared import PreparedImage, prepare_image, prepare_or_refuse
 from geoloc.inference.trip import Travel, check_times, trip_posterior
 from geoloc.models import DualEncoder
-from geoloc.retrieval import Candidates, ExactIndex, Gallery, NearestIndex
+from geoloc.retrieval import Candidates, Gallery, NearestIndex
 
 LIKENESS = 0.5
 """How much the errors of images of one place go together (see docs/answers.md)."""
@@ -151,7 +151,7 @@ class Stages:
         latlon_deg = self.answerer.candidates.latlon_deg
         told = trip_posterior(seen, latlon_deg, steps_h, travel or Travel())
         queries = [image.query for image in images]
-        return self.answerer.describe(queries, told, told.hits, detail)
+        return self.answerer.describe(queries, told, told.by_probability, detail)
 
     def stream(
         self, items: Iterable[ImageLike], detail: AnswerDetail, batch_size: int
@@ -183,7 +183,7 @@ def build_stages(
     candidates, model = found.to(device), model.to(device).eval()
     answerer = Answerer(
         candidates=candidates,
-        index=index or candidates.index(ExactIndex),
+        index=index,
         scale=float(model.scale().detach()),
         encode=lambda latlon_deg: model.embed_places(latlon_deg.to(device)),
         basis=basis_of(candidates, decoding=decoding, calibration=calibration, run=run),

@@ -114,8 +114,8 @@ def trip_posterior(
 
 
 def smoothed(
-    seen: Sequence[Float64[Tensor, " place"]], steps: Sequence[Float64[Tensor, "before after"]]
-) -> list[Float64[Tensor, " place"]]:
+    seen: Sequence[Float64[Tensor, " _"]], steps: Sequence[Float64[Tensor, "_ _"]]
+) -> list[Float64[Tensor, " _"]]:
     """The posterior of each link of a chain given all of them: the forward-backward algorithm.
 
     Args:
@@ -140,6 +140,6 @@ def smoothed(
     ]
 
 
-def _taking_part(posterior: GalleryPosterior) -> list[Int64[Tensor, " place"]]:
-    hits = posterior.hits(CANDIDATES).cpu()
+def _taking_part(posterior: GalleryPosterior) -> list[Int64[Tensor, " _"]]:
+    hits = posterior.by_probability(CANDIDATES).cpu()
     return [torch.unique(hits[max(at - 1, 0) : at + 2]) for at in range(len(hits))]

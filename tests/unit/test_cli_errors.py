@@ -11,7 +11,7 @@ import pytest
 from geoloc.cli import main
 from geoloc.cli.query import _files, _truths  # pyright: ignore[reportPrivateUsage]
 from geoloc.errors import DataError
-from geoloc.inference import Answer
+from geoloc.inference import Answer, Basis
 
 
 def test_a_name_too_long_is_passed_on_to_be_refused(tmp_path: Path) -> None:
@@ -42,7 +42,25 @@ def test_an_index_that_is_none_is_refused_before_anything_is_read(
 def test_a_row_of_truth_that_breaks_off(tmp_path: Path) -> None:
     table = tmp_path / "truth.csv"
     table.write_text("file,latitude,longitude\na.jpg\n", encoding="utf-8")
-    answer = Answer(source="a.jpg", places=(), model="m", gallery="g")
+    basis = Basis(
+        model="m",
+        gallery="g",
+        gallery_places=1,
+        decoding="argmax",
+        calibrated=False,
+        protocol="p",
+        version="1",
+    )
+    answer = Answer(
+        source="a.jpg",
+        places=(),
+        apart_km=25.0,
+        radii=(),
+        countries=(),
+        regions=(),
+        doubts=(),
+        basis=basis,
+    )
     with pytest.raises(DataError, match="a CSV with file, latitude and longitude"):
         _truths(table, [answer])
 

@@ -24,24 +24,27 @@ _SAID: dict[int, str] = {
     408: "The upload was too slow.",
     413: "Too many bytes or images.",
     415: "Wrong content type.",
+    431: "The request's headers are too large.",
     422: "No image of the request could be answered; the document says why, image by image.",
     500: "Something broke in the service.",
     501: "The model has no text tower.",
     503: "Busy, or the model is being loaded; Retry-After says in how many seconds to try again.",
     504: "The answer took too long.",
 }
+_ANYWHERE = (400, 431, 500, 503)
+"""What the guard before all routes, or a bug, may give."""
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}}
 
 
 def responses(model: type[BaseModel] | None, *errors: int) -> dict[int | str, dict[str, Any]]:
-    """The responses of a route: 200 with `model` (text where it is None), and errors."""
+    """The responses of a route: 200 with `model` (text if None), and errors besides everybody's."""
     good: dict[str, Any] = {"description": "The answer."}
     if model is None:
         good["content"] = {"text/plain": {"schema": {"type": "string"}}}
     else:
         good["model"] = model
     described: dict[int | str, dict[str, Any]] = {200: good}
-    for status in errors:
+    for status in sorted({*errors, *_ANYWHERE}):
         described[status] = {
             "description": _SAID[status],
             "model": Document if status == 422 else ErrorDocument,

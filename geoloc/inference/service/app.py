@@ -84,6 +84,7 @@ def create_app(
         app,
         service.metrics,
         most_requests=settings.limits.requests,
+        most_header_bytes=1024 * settings.limits.header_kilobytes,
         access_log=settings.access_log,
     )
 
@@ -117,7 +118,7 @@ def _add_asking(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> N
     _ = (locate, places)
 
 
-_REFUSALS = (400, 401, 408, 413, 500, 503, 504)
+_REFUSALS = (401, 408, 413, 504)
 
 
 def _add_state(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from geoloc.inference.service.failures import RequestError, error_response
+from geoloc.inference.service.failures import RequestError, error_response, malformed
 from geoloc.inference.service.limits import Allowance
 from geoloc.inference.service.metrics import Metrics
 
@@ -35,15 +35,23 @@ class Guard:
         app: the application.
         metrics: is told of every request.
         most_requests: that are answered at once; others get 503.
+        most_header_bytes: of a request's line and headers; others get 431.
         access_log: whether each request has a line in the log: method, route, status, time.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, *, most_requests: int, access_log: bool
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        *,
+        most_requests: int,
+        most_header_bytes: int,
+        access_log: bool,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._active = Allowance(most_requests)
+        self._most_header_bytes = most_header_bytes
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,6 +70,7 @@ class Guard:
             await send(message)
 
         try:
+            _check_headers(scope, self._most_header_bytes)
             self._active.take(1)
             try:
                 await self._app(scope, receive, guarded_send)
@@ -87,6 +96,15 @@ class Guard:
     ) -> None:
         self._metrics.refusals.labels(error.kind).inc()
         await error_response(error)(scope, receive, send)
+
+
+def _check_headers(scope: Scope, most_bytes: int) -> None:
+    """Refuse large headers that came at once; h11's limit is for those that come in pieces."""
+    if scope["http_version"] not in {"1.0", "1.1"}:
+        raise malformed("this is spoken to in HTTP/1.1")
+    line = len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
+    if line + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > most_bytes:
+        raise RequestError(431, "headers_too_large", "the request's headers are too large")
 
 
 def _method(scope: Scope) -> str:

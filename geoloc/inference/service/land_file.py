@@ -35,7 +35,7 @@ def land_json(areas: Areas) -> str:
     coast = shapely.boundary(land)
     shapely.prepare([land, coast])
     middle = shapely.line_interpolate_point(lines, 0.5, normalized=True)
-    # what runs along a coast is drawn with the land; lines at sea belong to rings that are not whole
+    # what runs along a coast is drawn with the land; at sea are lines of rings that are not whole
     inland = shapely.contains(land, middle) & ~shapely.dwithin(coast, middle, 1e-6)
     borders = lines[inland]
     polygons = [_rings(polygon) for polygon in shapely.get_parts(land)]

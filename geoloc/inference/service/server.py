@@ -72,12 +72,14 @@ def serve(settings: ServiceSettings, load: Callable[[], Geolocator]) -> None:
     server = make_server(settings, load, failed=failed)
     # uvicorn raises the signal again once it has finished; a service that was told to end and did
     # so has not failed.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         server.run()
     except SystemExit:
         raise ConfigError(
             f"cannot listen at {settings.host} port {settings.port}: it is taken or not ours"
         ) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if failures:
         raise failures[0]

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from softmax_worlds import naive_masses, softmax_world, unit_rows
 
 from geoloc.evaluation import mass_profile
 from geoloc.evaluation.mass_profile import HALF_TURN_KM, MassProfile, ring_masses
+from geoloc.geodesy import unit_vectors
 
 EDGES_KM = np.array([25.0, 1500.0, 6000.0])
 
@@ -79,3 +81,25 @@ def test_mean_distance_is_the_mean_over_the_places(split):
     )
     naive = pairwise_great_circle_km(split.answer_deg, split.gallery_deg).mean(axis=1)
     np.testing.assert_allclose(profile.mean_km(), naive, rtol=0.02)
+
+
+@pytest.mark.parametrize("scale", [3.0, 40.0])
+def test_known_probabilities_give_the_profile_of_their_scores(split, scale):
+    streamed = MassProfile.around(
+        split.query, split.answer_deg, split.place, split.gallery_deg, scale=scale
+    )
+    probability = torch.softmax(scale * (split.query @ split.place.T), dim=1)
+    known = MassProfile.of_probabilities(
+        probability, split.answer_deg, unit_vectors(split.gallery_deg)
+    )
+    np.testing.assert_allclose(known.within, streamed.within, atol=2e-6)
+    assert known.radius_holding(1.0).tolist() == [HALF_TURN_KM] * len(known)
+
+
+def test_the_antipode_lies_within_half_a_turn():
+    gallery_deg = np.array([[12.0, 34.0], [-12.0, -146.0]])
+    profile = MassProfile.of_probabilities(
+        torch.tensor([[0.25, 0.75]]), gallery_deg[:1], unit_vectors(gallery_deg)
+    )
+    assert profile.within[0, -1] == pytest.approx(1.0)
+    assert profile.within[0, 1] == pytest.approx(0.25, abs=1e-3)

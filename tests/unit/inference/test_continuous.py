@@ -20,13 +20,10 @@ from geoloc.geodesy import (
 from geoloc.inference import Geolocator
 from geoloc.inference.continuous import (
     DECODINGS,
-    Decoded,
     DecodingSettings,
     check_decoding,
     decode_places,
-    moved_first,
 )
-from geoloc.inference.decoding import RankedPlaces
 from geoloc.inference.place_field import PlaceField, around, hexagonal_lattice
 from geoloc.inference.refinement import distinct_starts, refine_places
 from geoloc.retrieval import ExactIndex
@@ -226,22 +223,6 @@ def test_names_are_those_that_the_commands_offer():
     assert OFFERED == DECODINGS
     with pytest.raises(ConfigError, match="no decoding 'mode': choose argmax"):
         check_decoding("mode")
-
-
-def test_the_first_ranked_place_moves_and_the_others_stay():
-    ranked = RankedPlaces(
-        index=np.array([[2, 0], [1, 2]]),
-        score=np.array([[0.9, 0.5], [0.8, 0.7]]),
-        probability=np.array([[0.6, 0.1], [0.5, 0.4]]),
-    )
-    gallery = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
-    place = torch.tensor([[10.0, 11.0], [12.0, 13.0]], dtype=torch.float64)
-    score = torch.tensor([0.95, 0.6], dtype=torch.float64)
-    moved, latlon_deg = moved_first(ranked, gallery, Decoded(latlon_deg=place, score=score))
-    assert latlon_deg[moved.index].tolist() == [[[10, 11], [0, 1]], [[12, 13], [4, 5]]]
-    assert moved.score.tolist() == [[0.95, 0.5], [0.6, 0.7]]
-    assert moved.probability.tolist() == ranked.probability.tolist()
-    assert ranked.score[0, 0] == 0.9
 
 
 @pytest.mark.parametrize("decoding", DECODINGS)

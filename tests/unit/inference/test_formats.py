@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoloc.geodesy import great_circle_km
-from geoloc.inference import Answer, PlaceAnswer, Refusal
+from geoloc.inference import (
+    Answer,
+    AreaShare,
+    Basis,
+    CredibleRadius,
+    Heat,
+    MeasuredSplit,
+    PlaceAnswer,
+    Refusal,
+)
 from geoloc.inference.formats import (
     CSV_COLUMNS,
     coordinates_text,
@@ -44,8 +53,40 @@ SEA = PlaceAnswer(
     country_code=None,
     country=None,
 )
-ANSWER = Answer(source="a, b.jpg", places=(PARIS, SEA), model="abc123", gallery="even-land")
-OTHER = Answer(source="c.jpg", places=(SEA,), model="abc123", gallery="even-land")
+BASIS = Basis(
+    model="abc123",
+    gallery="even-land",
+    gallery_places=30_000,
+    decoding="argmax",
+    calibrated=False,
+    protocol="softmax",
+    version="1.0",
+    run="demo",
+    measured=(MeasuredSplit(split="easy", protocol="geoclip", images=10, median_km=66.0),),
+)
+
+
+def answer_of(source: str, *places: PlaceAnswer, **more: Any) -> Answer:
+    plain: dict[str, Any] = {"radii": (), "countries": (), "regions": (), "doubts": ()}
+    return Answer(source=source, places=places, apart_km=25.0, basis=BASIS, **(plain | more))
+
+
+ANSWER = answer_of("a, b.jpg", PARIS, SEA)
+OTHER = answer_of("c.jpg", SEA)
+SURE = replace(
+    ANSWER,
+    radii=(
+        CredibleRadius(level=0.5, km=12.0, calibrated=True),
+        CredibleRadius(level=0.9, km=340.2, calibrated=True),
+    ),
+    countries=(
+        AreaShare(code="FR", name="France", probability=0.75),
+        AreaShare(code=None, name="at sea", probability=0.003),
+    ),
+    regions=(AreaShare(code="FR-J", name="Paris", probability=0.5, country_code="FR"),),
+    doubts=("flat_posterior",),
+    heat=Heat(cell_deg=2.0, cells=((48.0, 2.0, 0.75), (-90.0, -180.0, 0.25))),
+)
 REFUSAL = Refusal(source="d.jpg", message="no such file", kind="missing")
 RESULTS = [ANSWER, REFUSAL, OTHER]
 
@@ -65,7 +106,7 @@ def test_text_is_aligned_and_names_everything() -> None:
 
 
 def test_text_shows_control_characters_instead_of_obeying_them() -> None:
-    hostile = Answer(source="x\x1b[2J\n\u202ey.jpg", places=(PARIS,), model="m", gallery="g")
+    hostile = answer_of("x\x1b[2J\n\u202ey.jpg", PARIS)
     refused = Refusal(source="\x07\n", message="a\rb", kind="k")
     text = to_text([hostile, refused])
     assert not set(text) & set("\x1b\u202e\x07\r")
@@ -75,13 +116,12 @@ def test_text_shows_control_characters_instead_of_obeying_them() -> None:
 def test_json_is_the_documented_schema() -> None:
     content = json.loads(to_json(RESULTS))
     assert set(content) == {"schema_version", "answers", "refusals"}
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert [answer["source"] for answer in content["answers"]] == ["a, b.jpg", "c.jpg"]
     assert set(content["answers"][0]) == {
-        *("source", "model", "gallery", "places"),
-        *("radius_km", "radius_level"),
+        *("source", "places", "apart_km", "radii", "countries", "regions"),
+        *("abstain", "doubts", "heat", "basis"),
     }
-    assert content["answers"][0]["radius_km"] is None
     assert content["answers"][0]["places"][0] == {
         "rank": 1,
         "latitude_deg": 48.8566,
@@ -102,22 +142,54 @@ def test_json_is_the_documented_schema() -> None:
     assert content["refusals"] == [refusal]
 
 
-def test_a_radius_is_told_once_an_answer_in_every_form() -> None:
-    sure = replace(ANSWER, radius_km=340.2, radius_level=0.9)
-    lines = to_text([sure, OTHER], {"a, b.jpg": (48.8566, 2.3522)}).split("\n")
-    assert lines[3:5] == [
-        "  within 340 km of the first answer with 90 %",
+def test_json_says_how_sure_an_answer_is_and_what_it_rests_on() -> None:
+    told = json.loads(to_json([SURE]))["answers"][0]
+    assert told["radii"] == [
+        {"level": 0.5, "km": 12.0, "calibrated": True},
+        {"level": 0.9, "km": 340.2, "calibrated": True},
+    ]
+    assert told["countries"][1] == {"code": None, "name": "at sea", "probability": 0.003}
+    assert told["regions"] == [
+        {"code": "FR-J", "name": "Paris", "probability": 0.5, "country_code": "FR"}
+    ]
+    assert (told["abstain"], told["doubts"]) == (True, ["flat_posterior"])
+    assert told["heat"] == {"cell_deg": 2.0, "cells": [[48.0, 2.0, 0.75], [-90.0, -180.0, 0.25]]}
+    assert told["basis"]["measured"][0]["median_km"] == 66.0
+    assert told["basis"]["gallery_places"] == 30_000
+
+
+def test_sureness_is_told_once_an_answer_in_every_form() -> None:
+    lines = to_text([SURE, OTHER], {"a, b.jpg": (48.8566, 2.3522)}).split("\n")
+    assert lines[3:7] == [
+        "  within 12 km with 50 %, within 340 km with 90 % of the first place",
+        "  countries: France 75%",
+        "  the model does not know: half of its probability is farther than 2,500 km",
         "  true place 0.0 km from the first answer",
     ]
     assert sum("within" in line for line in lines) == 1
-    told = json.loads(to_json([sure]))["answers"][0]
-    assert (told["radius_km"], told["radius_level"]) == (340.2, 0.9)
-    first, second = (each["properties"] for each in json.loads(to_geojson([sure]))["features"])
-    assert (first["radius_km"], first["radius_level"]) == (340.2, 0.9)
-    assert "radius_km" not in second
-    rows = list(csv.DictReader(io.StringIO(to_csv([sure]))))
-    assert [row["radius_km"] for row in rows] == ["340.2", ""]
-    assert rows[0]["radius_level"] == "0.9"
+    first, second = (each["properties"] for each in json.loads(to_geojson([SURE]))["features"])
+    assert (first["radius_50_km"], first["radius_90_km"], first["calibrated"]) == (
+        12.0,
+        340.2,
+        True,
+    )
+    assert "radius_50_km" not in second
+    rows = list(csv.DictReader(io.StringIO(to_csv([SURE]))))
+    assert [row["radius_90_km"] for row in rows] == ["340.2", ""]
+    assert rows[0]["doubts"] == "flat_posterior"
+
+
+def test_an_unchecked_radius_says_so() -> None:
+    radius = CredibleRadius(level=0.9, km=340.2, calibrated=False)
+    assert "(not calibrated)" in to_text([replace(SURE, radii=(radius,))])
+    assert "(not calibrated)" not in to_text([SURE])
+
+
+def test_a_radius_of_another_level_is_left_out_of_the_table() -> None:
+    radius = CredibleRadius(level=0.8, km=1.0, calibrated=True)
+    (row, _) = csv.DictReader(io.StringIO(to_csv([replace(SURE, radii=(radius,))])))
+    assert tuple(row) == CSV_COLUMNS
+    assert (row["radius_50_km"], row["calibrated"]) == ("", "True")
 
 
 def test_geojson_has_longitude_first() -> None:
@@ -172,7 +244,7 @@ def test_any_source_and_place_come_back(source: str, lat: float, lon: float) -> 
         country_code=None,
         country=None,
     )
-    answer = Answer(source=source, places=(place,), model="m", gallery="g")
+    answer = answer_of(source, place)
     feature = json.loads(to_geojson([answer]))["features"][0]
     assert feature["geometry"]["coordinates"] == pytest.approx([lon, lat], abs=1e-6)
     assert feature["properties"]["source"] == source

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from geoloc.errors import CheckpointError, ConfigError, DataError, ImageError, M
 from geoloc.inference import Answer, Geolocator, Refusal
 from geoloc.models import DualEncoder, ModelSpec, build_model, load_model
 from geoloc.retrieval import FaissIndex, Gallery, build_index
+
+_IMAGE = Image.new("RGB", (40, 40))
 
 Photo = Callable[..., Image.Image]
 GalleryOf = Callable[..., Gallery]
@@ -186,7 +189,9 @@ def test_load_answers_as_the_model_in_memory(
     run: Path, geolocator: Geolocator, photo: Photo
 ) -> None:
     loaded = Geolocator.load(run, decoding="argmax")
-    assert loaded.locate(photo(), top_k=3) == geolocator.locate(photo(), top_k=3)
+    answer = loaded.locate(photo(), top_k=3)
+    assert (loaded.basis.run, geolocator.basis.run) == ("tiny", None)
+    assert replace(answer, basis=geolocator.basis) == geolocator.locate(photo(), top_k=3)
     assert Geolocator.load(str(run), gallery="seven").gallery.name == "seven"
 
 
@@ -234,7 +239,8 @@ def test_load_searches_by_the_index_asked_for(
     ours = exact.locate(photo(), top_k=3)
     assert searched == []
     theirs = faiss.locate(photo(), top_k=3)
-    assert searched == [3]
+    # Seven places are all there are to find some that lie apart among.
+    assert searched == [7]
     assert [p.latlon_deg for p in ours.places] == [p.latlon_deg for p in theirs.places]
 
 
@@ -247,6 +253,82 @@ def test_load_gives_the_model_the_file_of_a_moved_backbone(
         given.append(backbone_weights)
         return load_model(folder, device=device)
 
-    monkeypatch.setattr("geoloc.inference.geolocator.load_model", noted)
+    monkeypatch.setattr("geoloc.inference.opening.load_model", noted)
     Geolocator.load(run, backbone_weights=tmp_path / "weights.pt")
     assert given == [tmp_path / "weights.pt"]
+
+
+def test_images_of_one_place_are_pooled(
+    model: DualEncoder, geolocator: Geolocator, photo: Photo, places_deg: np.ndarray
+) -> None:
+    images = [photo(1), photo(2), photo(3)]
+    told = geolocator.locate_together(images, top_k=7, apart_km=0.0, likeness=0.25)
+    with torch.no_grad():
+        pixels = torch.stack([preprocess(image, model.preset) for image in images])
+        query = model.embed_features(model.backbone_features(pixels))
+        cosine = query @ model.embed_places(torch.from_numpy(places_deg)).T
+        # Three images whose errors have a correlation of 0.25 are worth two.
+        expected = torch.softmax(2.0 * model.scale() * cosine.mean(dim=0), dim=0)
+    order = expected.argsort(descending=True).tolist()
+    assert [place.latlon_deg for place in told.places] == [tuple(places_deg[row]) for row in order]
+    for place, row in zip(told.places, order, strict=True):
+        assert place.probability == pytest.approx(float(expected[row]), rel=1e-4)
+        assert place.score == pytest.approx(float(cosine[:, row].mean()), abs=1e-6)
+    assert told.source == "image 1 and 2 more"
+    # One image pooled is that image.
+    alone = geolocator.locate_together(images[:1], top_k=3)
+    assert alone == geolocator.locate(images[0], top_k=3)
+
+
+def test_a_trip_answers_every_image_in_order(geolocator: Geolocator, photo: Photo) -> None:
+    images = [photo(seed) for seed in range(3)]
+    told = geolocator.locate_trip(images, [0.0, 1.0, 1.5], top_k=2)
+    assert [answer.source for answer in told] == ["image 1", "image 2", "image 3"]
+    # Within an hour and a half nobody leaves: all three are where they best agree.
+    assert len({answer.places[0].latlon_deg for answer in told}) == 1
+    assert all(answer.basis.decoding == "argmax" for answer in told)
+    (alone,) = geolocator.locate_trip(images[:1], [0.0], top_k=2)
+    plain = geolocator.locate(images[0], top_k=2)
+    assert [p.latlon_deg for p in alone.places] == [p.latlon_deg for p in plain.places]
+    assert geolocator.locate_trip([], []) == []
+
+
+@pytest.mark.parametrize(
+    ("ask", "match"),
+    [
+        (lambda g: g.locate_together([]), "at least one"),
+        (lambda g: g.locate_together([_IMAGE], likeness=1.5), "likeness"),
+        (lambda g: g.locate_trip([_IMAGE], []), "one time in hours"),
+        (lambda g: g.locate(_IMAGE, apart_km=-1.0), "apart_km"),
+        (lambda g: g.locate(_IMAGE, apart_km=float("nan")), "apart_km"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(geolocator: Geolocator, ask, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        ask(geolocator)
+
+
+def test_heat_is_given_where_it_is_asked_for(geolocator: Geolocator, photo: Photo) -> None:
+    assert geolocator.locate(photo()).heat is None
+    heat = geolocator.locate(photo(), heat=True).heat
+    assert heat is not None
+    assert sum(cell[2] for cell in heat.cells) == pytest.approx(1.0, abs=1e-2)
+
+
+def test_noise_is_answered_with_a_doubt(geolocator: Geolocator, photo: Photo) -> None:
+    answer = geolocator.locate(photo())
+    assert "not_a_photograph" in answer.doubts
+    assert answer.abstain
+
+
+def test_a_batch_larger_than_memory_allows_is_answered_in_parts(
+    geolocator: Geolocator, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = geolocator.locate([photo(seed) for seed in range(5)], top_k=3)
+    monkeypatch.setattr("geoloc.inference.answering._HELD", 14)
+    parts = geolocator.locate([photo(seed) for seed in range(5)], top_k=3)
+    assert [answer.source for answer in parts] == [answer.source for answer in whole]
+    for part, other in zip(parts, whole, strict=True):
+        # Another shape of the same product may round otherwise in the last digit.
+        told = [(p.latlon_deg, pytest.approx(p.probability, rel=1e-5)) for p in other.places]
+        assert [(p.latlon_deg, p.probability) for p in part.places] == told

@@ -36,7 +36,8 @@ def _calibration(gallery, *, scale=3.0, threshold=0.6):
 
 def test_a_calibrated_run_has_its_own_probabilities_and_radius(run, photo, gallery_of, model):
     plain = Geolocator.load(run, decoding="argmax").locate(photo(), 7)
-    assert (plain.radius_km, plain.radius_level) == (None, None)
+    assert [(r.level, r.calibrated) for r in plain.radii] == [(0.5, False), (0.9, False)]
+    assert not plain.basis.calibrated
     gallery = gallery_of(model)
     _calibration(gallery).save(run.joinpath(*FOLDER))
     told = Geolocator.load(run).locate(photo(), 7)
@@ -47,7 +48,8 @@ def test_a_calibrated_run_has_its_own_probabilities_and_radius(run, photo, galle
         expected.tolist(), rel=1e-4
     )
     assert [p.latlon_deg for p in told.places] == [p.latlon_deg for p in plain.places]
-    assert told.radius_level == 0.9
+    (radius,) = told.radii
+    assert (radius.level, radius.calibrated, told.basis.calibrated) == (0.9, True, True)
 
     # The radius ends in the ring in which the mass within it passes 0.6.
     places_deg = np.array([place.latlon_deg for place in told.places])
@@ -55,13 +57,13 @@ def test_a_calibrated_run_has_its_own_probabilities_and_radius(run, photo, galle
     order = np.argsort(away_km)
     reached = np.cumsum(expected.numpy()[order])
     passed_km = away_km[order][np.searchsorted(reached, 0.6)]
-    assert told.radius_km == pytest.approx(passed_km, rel=0.08)
+    assert radius.km == pytest.approx(passed_km, rel=0.08)
 
 
 def test_an_infinite_threshold_is_half_the_earth(geolocator, photo):
     calibration = _calibration(geolocator.gallery, threshold=math.inf)
     sure = Geolocator(geolocator.model, geolocator.gallery, calibration=calibration)
-    assert sure.locate(photo()).radius_km == pytest.approx(math.pi * 6371.0)
+    assert sure.locate(photo()).radii[0].km == pytest.approx(math.pi * 6371.0)
 
 
 @pytest.mark.parametrize("other", ["model_fingerprint", "places_fingerprint"])
@@ -75,7 +77,7 @@ def test_a_calibration_of_another_is_refused_in_hand_and_passed_over_in_a_run(
     foreign.save(run.joinpath(*FOLDER))
     with caplog.at_level(logging.WARNING):
         geolocator = Geolocator.load(run)
-    assert geolocator.locate(photo()).radius_km is None
+    assert not geolocator.locate(photo()).radii[0].calibrated
     (message,) = caplog.messages
     assert message.startswith("answers are not calibrated: the calibration is of")
 
@@ -84,5 +86,5 @@ def test_a_damaged_calibration_is_passed_over_with_a_word(run, photo, caplog):
     folder = run.joinpath(*FOLDER)
     folder.mkdir(parents=True)
     (folder / FILE).write_text("{")
-    assert Geolocator.load(run).locate(photo()).radius_km is None
+    assert not Geolocator.load(run).locate(photo()).radii[0].calibrated
     assert "damaged" in caplog.text

@@ -42,7 +42,7 @@ def running(geolocator, *, load=None, wait=True, **changes):
 
 
 def encoded(image, form="PNG", **how):
-    """An image's bytes."""
+    """The bytes of an image."""
     buffer = io.BytesIO()
     image.save(buffer, form, **how)
     return buffer.getvalue()
@@ -61,4 +61,10 @@ def serving(geolocator):
 @pytest.fixture
 def png(photo):
     """The bytes of a photo, by seed."""
-    return lambda seed=0, **how: encoded(photo(seed), **how)
+    return lambda seed=0, size=(48, 40): encoded(photo(seed, size))
+
+
+@pytest.fixture
+def running_service():
+    """The context manager itself, for services that are not ready at once."""
+    return running
