@@ -152,7 +152,7 @@ async function askAbout(asked, together) {
     return false;
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
-    for (const picture of asked) pictures.setState(picture, 'refused', error.message);
+    for (const picture of asked) pictures.setState(picture, 'refused', error.message, error.detail);
     if (error.status === 401) askForKey();
     else if (error.status === 0 || error.status >= 500) notice(error.message);
     return error.status === 401 || error.status === 0;
@@ -201,7 +201,7 @@ function show(picture) {
     const coarseKm = state.service?.coarse_km ?? 0;
     showAnswer(state.answer, { coarseKm, onChoose: chooseRank, together: picture.together });
   } else if (picture?.state === 'refused') {
-    showNothing('No answer for this picture', picture.message);
+    showNothing('No answer for this picture', `${picture.message} ${picture.detail}`.trim());
   } else if (picture) {
     showNothing('Not asked yet', 'Press “Ask where” and the service answers within seconds.');
   } else {

@@ -42,9 +42,10 @@ export class Pictures {
     if (this.shown === picture) this.shown = null;
   }
 
-  setState(picture, state, message = '') {
+  setState(picture, state, message = '', detail = '') {
     picture.state = state;
     picture.message = message;
+    picture.detail = detail;
     picture.row.dataset.state = state;
     picture.row.querySelector('.state').textContent = message || STATES[state];
   }

@@ -4,11 +4,15 @@ const KEY = 'geoloc-api-key';
 const MOST_RETRIES = 3;
 const LONGEST_WAIT_S = 30;
 
-/** A request that was not answered. `status` is 0 where the service could not be reached. */
+/**
+ * A request that was not answered, in plain words; `detail` is what the service said. `status` is 0
+ * where it could not be reached.
+ */
 export class ServiceError extends Error {
-  constructor(status, message) {
+  constructor(status, message, detail = '') {
     super(message);
     this.status = status;
+    this.detail = detail;
   }
 }
 
@@ -49,7 +53,7 @@ async function request(path, options, onWait = () => {}) {
     if (response.status === 422 && document?.refusals) return document;
     const seconds = Number(response.headers.get('Retry-After') ?? NaN);
     const again = response.status === 503 && attempt < MOST_RETRIES && seconds <= LONGEST_WAIT_S;
-    if (!again) throw new ServiceError(response.status, inWords(response.status, document));
+    if (!again) throw failure(response.status, document);
     onWait(seconds);
     await new Promise((resolve) => setTimeout(resolve, 1000 * Math.max(1, seconds)));
   }
@@ -68,6 +72,7 @@ async function send(path, options) {
 const WORDS = {
   400: 'The service did not understand the request.',
   401: 'The service asks for an API key.',
+  404: 'This service does not offer that.',
   408: 'The upload took too long. Try a smaller image or a better connection.',
   413: 'That is too much for one request. Send smaller images, or fewer at once.',
   415: 'The service does not take files of this type.',
@@ -79,10 +84,10 @@ const WORDS = {
   504: 'The answer took too long and was given up. Ask again in a moment.',
 };
 
-function inWords(status, document) {
+function failure(status, document) {
   const told = document?.error?.message;
   const plain = WORDS[status] ?? `The service answered with status ${status}.`;
-  return told && status !== 401 ? `${plain} (It says: ${told})` : plain;
+  return new ServiceError(status, plain, told ? `The service says: ${told}.` : '');
 }
 
 const REFUSALS = {
