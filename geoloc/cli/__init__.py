@@ -17,6 +17,7 @@ from geoloc.cli import (
     embed,
     errors,
     evaluate,
+    explain,
     gallery,
     query,
     report,
@@ -33,7 +34,7 @@ from geoloc.errors import GeolocError
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(train, evaluate, calibrate, report, ablate, query, serve),
+    *(train, evaluate, calibrate, report, ablate, query, explain, serve),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 

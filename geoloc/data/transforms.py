@@ -92,21 +92,22 @@ def preprocess(
     Raises:
         ImageError: an encoded image is damaged.
     """
-    left, top, right, bottom = _without_ribbon(image.size)
-    width, height, short = right - left, bottom - top, preset.resize_to
-    # Truncated, not rounded, as torchvision's Resize has it.
-    if width <= height:
-        size = (short, int(short * height / width))
-    else:
-        size = (int(short * width / height), short)
-    x, y = (round((length - preset.size) / 2.0) for length in size)
-    how = Resizing(
-        box=(left, top, right, bottom),
-        size=size,
-        window=(x, y, x + preset.size, y + preset.size),
-        interpolation=preset.interpolation,
-    )
+    how = _centred(image.size, preset)
     return to_tensor(_resized(image, how, decoding=decoding), preset, out=out)
+
+
+def seen_box(size: tuple[int, int], preset: ImagePreset) -> tuple[float, float, float, float]:
+    """The part of an image that `preprocess` shows to an encoder: left, top, right, bottom.
+
+    Args:
+        size: width and height of the image, in whose pixels the box is.
+        preset: what the encoder takes.
+    """
+    how = _centred(size, preset)
+    left, top, right, bottom = how.box
+    across, down = (right - left) / how.size[0], (bottom - top) / how.size[1]
+    x, y, x_end, y_end = how.window
+    return left + across * x, top + down * y, left + across * x_end, top + down * y_end
 
 
 def augment(
@@ -187,6 +188,23 @@ def _resized(
         )
     pixels = image.pixels(at_least=at_least)
     return resample(pixels, how.scaled(image.size, (pixels.shape[1], pixels.shape[0])))
+
+
+def _centred(size: tuple[int, int], preset: ImagePreset) -> Resizing:
+    left, top, right, bottom = _without_ribbon(size)
+    width, height, short = right - left, bottom - top, preset.resize_to
+    # Truncated, not rounded, as torchvision's Resize has it.
+    if width <= height:
+        resized = (short, int(short * height / width))
+    else:
+        resized = (int(short * width / height), short)
+    x, y = (round((length - preset.size) / 2.0) for length in resized)
+    return Resizing(
+        box=(left, top, right, bottom),
+        size=resized,
+        window=(x, y, x + preset.size, y + preset.size),
+        interpolation=preset.interpolation,
+    )
 
 
 def _without_ribbon(size: tuple[int, int]) -> Box:

@@ -112,8 +112,42 @@ def features_of(
         DataError: the split is empty or damaged beyond what is allowed, or the disk is full.
         MismatchError: the folder holds features of something else.
     """
+    images, encoder = _images_of(config, model, source, views=views), _encoder(model, device)
+    folder = _feature_folder(config, images, encoder)
+    if not folder.exists():
+        count = images.shards.sample_count
+        told = "" if count is None else f" of {count:,} images"
+        each = "" if views == 1 else f" ({views} views of each)"
+        say(f"computing features{told}{each} from {source}, once, into {folder}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shown = (
+        progress_of("features", unit="image") if ranks is None or ranks.is_main else nullcontext()
+    )
+    with shown as progress:
+        return cached_features(folder, images, encoder, ranks=ranks, progress=progress)
+
+
+def kept_features_of(
+    config: ExperimentConfig, model: DualEncoder, *, device: str
+) -> FeatureCache | None:
+    """The features of the training split, if a run with this configuration has left them there.
+
+    None where it cached none, or where shards or features are no longer at hand or damaged.
+    """
+    if not config.data.cache_features:
+        return None
+    try:
+        images = _images_of(config, model, config.data.train, views=config.data.cached_views)
+        return FeatureCache.open(_feature_folder(config, images, _encoder(model, device)))
+    except (DataError, OSError):
+        return None
+
+
+def _images_of(
+    config: ExperimentConfig, model: DualEncoder, source: str, *, views: int
+) -> FeatureSource:
     opener = shard_opener(config.data)
-    images = FeatureSource(
+    return FeatureSource(
         shards=list_shards(source, policy=opener.policy),
         preset=model.preset,
         batch_size=config.evaluation.batch_size,
@@ -126,21 +160,14 @@ def features_of(
         timeout_s=config.data.worker_timeout_s,
         opener=opener,
     )
-    encoder = _encoder(model, device)
+
+
+def _feature_folder(
+    config: ExperimentConfig, images: FeatureSource, encoder: FeatureEncoder
+) -> Path:
     root = config.data.cache_folder or Path("data") / "features"
     fingerprint = images.fingerprint(backbone=encoder.fingerprint, dtype=encoder.dtype)
-    folder = root / folder_name(fingerprint)
-    if not folder.exists():
-        count = images.shards.sample_count
-        told = "" if count is None else f" of {count:,} images"
-        each = "" if views == 1 else f" ({views} views of each)"
-        say(f"computing features{told}{each} from {source}, once, into {folder}")
-    root.mkdir(parents=True, exist_ok=True)
-    shown = (
-        progress_of("features", unit="image") if ranks is None or ranks.is_main else nullcontext()
-    )
-    with shown as progress:
-        return cached_features(folder, images, encoder, ranks=ranks, progress=progress)
+    return root / folder_name(fingerprint)
 
 
 def _encoder(model: DualEncoder, device: str) -> FeatureEncoder:

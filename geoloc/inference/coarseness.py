@@ -10,6 +10,7 @@ import numpy as np
 
 from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km
 from geoloc.inference.answers import Answer, CredibleRadius, Heat, PlaceAnswer
+from geoloc.inference.occlusion_map import OcclusionMap
 from geoloc.places import Gazetteer
 
 HALF_TURN_KM = math.pi * EARTH_RADIUS_KM
@@ -35,7 +36,7 @@ def coarse_answer(answer: Answer, coarse_km: float) -> Answer:
         return answer
     return replace(
         answer,
-        places=_coarse_places(answer.places, coarse_km),
+        places=coarse_places(answer.places, coarse_km),
         apart_km=max(answer.apart_km, coarse_km),
         radii=_coarse_radii(answer, coarse_km),
         heat=None if answer.heat is None else _coarse_heat(answer.heat, coarse_km),
@@ -84,7 +85,38 @@ def _columns(lat_deg: float, coarse_km: float) -> int:
     return max(1, int(math.pi / math.asin(half))) if half < 1.0 else 1
 
 
-def _coarse_places(places: Sequence[PlaceAnswer], coarse_km: float) -> tuple[PlaceAnswer, ...]:
+def coarse_map(explained: OcclusionMap, coarse_km: float) -> OcclusionMap:
+    """An occlusion map whose places and distances are no more exact than `coarse_km`.
+
+    Places become those of `coarse_answer`, distances by which the answer moved whole multiples of
+    `coarse_km`; training images, whose places are exact, are left out.
+
+    Args:
+        explained: as the model gives it.
+        coarse_km: as for `coarse_answer`; 0 gives the map back as it is.
+    """
+    if coarse_km == 0.0:
+        return explained
+    (answer,), (without,) = (
+        coarse_places((place,), coarse_km)
+        for place in (explained.answer, explained.without_strongest)
+    )
+    return replace(
+        explained,
+        answer=answer,
+        without_strongest=without,
+        moved_km=coarse_km * np.round(explained.moved_km / coarse_km),
+        training=None,
+    )
+
+
+def coarse_places(places: Sequence[PlaceAnswer], coarse_km: float) -> tuple[PlaceAnswer, ...]:
+    """The places of an answer, as `coarse_answer` describes it.
+
+    Args:
+        places: best first.
+        coarse_km: least distance of two cells' centres, above 0 and at most 2,000 km.
+    """
     kept: dict[tuple[float, float], PlaceAnswer] = {}
     for place in places:
         cell = cell_of(place.latlon_deg, coarse_km)

@@ -163,6 +163,23 @@ def to_csv(results: Sequence[Result]) -> str:
     return buffer.getvalue()
 
 
+def place_json(place: PlaceAnswer) -> dict[str, Any]:
+    """A place as it stands in the JSON of an answer, without ``rank`` (see `answer_json`)."""
+    lat, lon = place.latlon_deg
+    return {
+        "latitude_deg": round(lat, 6),
+        "longitude_deg": round(lon, 6),
+        "score": None if place.score is None else round(place.score, 6),
+        "probability": float(f"{place.probability:.6g}"),
+        "city": place.city,
+        "city_km": round(place.city_km, 3),
+        "region": place.region,
+        "country_code": place.country_code,
+        "country": place.country,
+        "reference": place.reference,
+    }
+
+
 def coordinates_text(latlon_deg: tuple[float, float]) -> str:
     """Latitude and longitude for people, such as ``48.8566 N, 2.3522 E``."""
     lat, lon = latlon_deg
@@ -179,20 +196,7 @@ def _answers(results: Sequence[Result]) -> list[Answer]:
 
 
 def _fields(place: PlaceAnswer, rank: int) -> dict[str, Any]:
-    lat, lon = place.latlon_deg
-    return {
-        "rank": rank,
-        "latitude_deg": round(lat, 6),
-        "longitude_deg": round(lon, 6),
-        "score": None if place.score is None else round(place.score, 6),
-        "probability": float(f"{place.probability:.6g}"),
-        "city": place.city,
-        "city_km": round(place.city_km, 3),
-        "region": place.region,
-        "country_code": place.country_code,
-        "country": place.country,
-        "reference": place.reference,
-    }
+    return {"rank": rank, **place_json(place)}
 
 
 def _share(area: AreaShare) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
 
 from geoloc.inference.service.options import (
     DEFAULT_APART_KM,
@@ -20,7 +19,6 @@ from geoloc.inference.service.settings import LimitsSection, ServiceSettings
 _SAID: dict[int, str] = {
     400: "The request is malformed.",
     401: "No API key, or an unknown one.",
-    404: "Not offered here.",
     408: "The upload was too slow.",
     413: "Too many bytes or images.",
     415: "Wrong content type.",
@@ -33,10 +31,11 @@ _SAID: dict[int, str] = {
 }
 _ANYWHERE = (400, 431, 500, 503)
 """What the guard before all routes, or a bug, may give."""
+_IMAGE: dict[str, Any] = {"type": "string", "format": "binary"}
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}}
 
 
-def responses(model: type[BaseModel] | None, *errors: int) -> dict[int | str, dict[str, Any]]:
+def responses(model: type | None, *errors: int) -> dict[int | str, dict[str, Any]]:
     """The responses of a route: 200 with `model` (text if None), and errors besides everybody's."""
     good: dict[str, Any] = {"description": "The answer."}
     if model is None:
@@ -73,6 +72,8 @@ def describe(app: FastAPI, settings: ServiceSettings, *, keys: bool) -> None:
             )
             paths = cast("dict[str, Any]", document["paths"])
             paths["/v1/locate"]["post"]["requestBody"] = _images_body(settings.limits)
+            if settings.explain:
+                paths["/v1/explain"]["post"]["requestBody"] = _image_body()
             paths["/v1/places"]["post"]["requestBody"] = _texts_body(settings.limits)
             if keys:
                 _add_keys(document)
@@ -83,14 +84,26 @@ def describe(app: FastAPI, settings: ServiceSettings, *, keys: bool) -> None:
     app.openapi = openapi
 
 
+def _image_body() -> dict[str, Any]:
+    form = {
+        "type": "object",
+        "required": ["image"],
+        "additionalProperties": False,
+        "properties": {"image": _IMAGE},
+    }
+    return {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": form}, "image/*": {"schema": _IMAGE}},
+    }
+
+
 def _images_body(limits: LimitsSection) -> dict[str, Any]:
-    image = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
         "required": ["image"],
         "additionalProperties": False,
         "properties": {
-            "image": {"type": "array", "items": image, "minItems": 1, "maxItems": limits.images},
+            "image": {"type": "array", "items": _IMAGE, "minItems": 1, "maxItems": limits.images},
             "top_k": {
                 "type": "integer",
                 "minimum": 1,
@@ -109,7 +122,7 @@ def _images_body(limits: LimitsSection) -> dict[str, Any]:
     }
     return {
         "required": True,
-        "content": {"multipart/form-data": {"schema": form}, "image/*": {"schema": image}},
+        "content": {"multipart/form-data": {"schema": form}, "image/*": {"schema": _IMAGE}},
     }
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -28,7 +26,7 @@ from geoloc.inference.service.failures import (
 from geoloc.inference.service.guard import Guard
 from geoloc.inference.service.limits import check_key, media_type
 from geoloc.inference.service.metrics import CONTENT_TYPE
-from geoloc.inference.service.schema import About, Document, State, Texts
+from geoloc.inference.service.schema import About, Document, Explained, State, read_texts
 from geoloc.inference.service.service import Service
 from geoloc.inference.service.settings import ServiceSettings, key_digests
 
@@ -69,6 +67,8 @@ def create_app(
         redirect_slashes=False,
     )
     _add_asking(app, service, digests)
+    if settings.explain:
+        _add_explaining(app, service, digests)
     _add_state(app, service, digests)
     _add_page(app)
     _add_errors(app, service)
@@ -106,7 +106,7 @@ def _add_asking(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> N
         kind, parameters = media_type(request.headers)
         if kind != "application/json" or parameters.get("charset", "utf-8").lower() != "utf-8":
             raise wrong_content_type("application/json in UTF-8")
-        asked = _texts(await service.body(request))
+        asked = read_texts(await service.body(request))
         if not 1 <= len(asked.texts) <= limits.texts:
             raise malformed(f"texts are 1 to {limits.texts}")
         if not all(text.strip() and len(text) <= limits.text_characters for text in asked.texts):
@@ -116,6 +116,17 @@ def _add_asking(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> N
         return JSONResponse(await service.places(tuple(asked.texts), asked.top_k))
 
     _ = (locate, places)
+
+
+def _add_explaining(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> None:
+    @app.post("/v1/explain", responses=responses(Explained, *_REFUSALS, 415, 422))
+    async def explain(request: Request) -> Response:
+        """Which part of one image moved its answer."""
+        check_key(request.headers, digests)
+        status, document = await service.explain(request)
+        return JSONResponse(document, status_code=status)
+
+    _ = explain
 
 
 _REFUSALS = (401, 408, 413, 504)
@@ -202,12 +213,3 @@ def _add_errors(app: FastAPI, service: Service) -> None:
     app.add_exception_handler(Exception, broken)
     app.add_exception_handler(RequestError, refused)
     app.add_exception_handler(HTTPException, not_routed)
-
-
-def _texts(data: bytes) -> Texts:
-    try:
-        return Texts.model_validate_json(data)
-    except ValidationError as error:
-        first: Any = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if part in Texts.model_fields)
-        raise malformed(f"{where or 'the body'}: {first['msg']}") from None

@@ -12,7 +12,8 @@ from PIL import Image
 from geoloc.data.decoding import FORMATS, check_size
 from geoloc.errors import GeolocError, ImageError
 from geoloc.inference.answers import Answer, Refusal
-from geoloc.inference.coarseness import coarse_answer
+from geoloc.inference.coarseness import coarse_answer, coarse_map
+from geoloc.inference.explanation import explain
 from geoloc.inference.formats import answer_json
 from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.prepared import PreparedImage
@@ -39,7 +40,20 @@ class TextQuestion:
     top_k: int
 
 
-Question: TypeAlias = ImageQuestion | TextQuestion
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainQuestion:
+    """Which part of this image moved its answer?
+
+    Attributes:
+        data: its encoded bytes, which `prepare` has let pass.
+        name: what it is called.
+    """
+
+    data: bytes
+    name: str
+
+
+Question: TypeAlias = ImageQuestion | TextQuestion | ExplainQuestion
 
 
 class Asking:
@@ -108,10 +122,12 @@ class Asking:
         replies: list[Reply | Exception] = [[] for _ in questions]
         asked: dict[int, ImageQuestion] = {}
         for at, question in enumerate(questions):
-            if isinstance(question, TextQuestion):
+            if isinstance(question, ImageQuestion):
+                asked[at] = question
+            elif isinstance(question, TextQuestion):
                 replies[at] = self._texts(question)
             else:
-                asked[at] = question
+                replies[at] = self._explained(question)
         for at, reply in self._images(asked):
             replies[at] = reply
         return replies
@@ -153,6 +169,10 @@ class Asking:
         except GeolocError:
             return RequestError(501, "no_text_tower", "this model's text tower cannot be had")
         return self._documents(answers)
+
+    def _explained(self, question: ExplainQuestion) -> Reply:
+        told = explain(self.geolocator, question.data, name=question.name)
+        return [coarse_map(told, self._coarse_km).to_json()]
 
     def _top_k(self, asked: int) -> int:
         return min(asked, self.geolocator.basis.gallery_places)

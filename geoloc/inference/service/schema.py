@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from geoloc.inference.service.failures import malformed
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Kilometres = Annotated[float, Field(ge=0.0)]
@@ -14,10 +16,9 @@ class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Place(_Document):
+class UnrankedPlace(_Document):
     """One place where the image may have been taken; score is null in coarse answers."""
 
-    rank: Annotated[int, Field(ge=1)]
     latitude_deg: Annotated[float, Field(ge=-90.0, le=90.0)]
     longitude_deg: Annotated[float, Field(ge=-180.0, le=180.0)]
     score: float | None
@@ -28,6 +29,12 @@ class Place(_Document):
     country_code: str | None
     country: str | None
     reference: str | None
+
+
+class Place(UnrankedPlace):
+    """One of the places of an answer, counted from the best."""
+
+    rank: Annotated[int, Field(ge=1)]
 
 
 class Radius(_Document):
@@ -60,6 +67,31 @@ class HeatCells(_Document):
 
     cell_deg: Annotated[float, Field(gt=0.0)]
     cells: list[tuple[float, float, float]]
+
+
+class Explained(_Document):
+    """Which part of an image moved its answer: see docs/explanations.md."""
+
+    schema_version: Literal[1]
+    source: str
+    cells: Annotated[int, Field(ge=2)]
+    seen: tuple[Share, Share, Share, Share]
+    patch: Share
+    effect: list[list[float]]
+    moved_km: list[list[Kilometres]]
+    near_km: Kilometres
+    near_probability: Share
+    noise: Annotated[float, Field(ge=0.0)]
+    agreement: Annotated[float, Field(ge=-1.0, le=1.0)]
+    reliable: bool
+    words: str
+    answer: UnrankedPlace
+    strongest: tuple[int, int]
+    without_strongest: UnrankedPlace
+    passes: Annotated[int, Field(ge=1)]
+    model: str
+    gallery: str
+    training: None
 
 
 class Measured(_Document):
@@ -137,6 +169,20 @@ class Texts(BaseModel):
 
     texts: list[str]
     top_k: int = 5
+
+
+def read_texts(data: bytes) -> Texts:
+    """A question in words from its JSON.
+
+    Raises:
+        RequestError: 400, naming the key that is wrong.
+    """
+    try:
+        return Texts.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"] if part in Texts.model_fields)
+        raise malformed(f"{where or 'the body'}: {first['msg']}") from None
 
 
 class Limits(_Document):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.requests import Request
 
@@ -19,13 +19,14 @@ from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.prepared import PreparedImage
 from geoloc.inference.service.asking import (
     Asking,
+    ExplainQuestion,
     ImageQuestion,
     Question,
     Reply,
     TextQuestion,
 )
 from geoloc.inference.service.batching import Batcher
-from geoloc.inference.service.failures import RequestError, busy
+from geoloc.inference.service.failures import RequestError, busy, malformed
 from geoloc.inference.service.limits import Allowance
 from geoloc.inference.service.metrics import Metrics
 from geoloc.inference.service.options import answer_options
@@ -33,7 +34,6 @@ from geoloc.inference.service.settings import ServiceSettings
 from geoloc.inference.service.uploads import Upload, body_stream, read_upload, read_whole
 
 logger = logging.getLogger("geoloc.service")
-Result = TypeVar("Result")
 
 
 class Service:
@@ -103,18 +103,41 @@ class Service:
         async with body_stream(request, limits, self._memory) as stream:
             upload = await read_upload(request, stream, limits)
             options = answer_options(upload.fields, most_top_k=limits.top_k)
-            async with self._places_in_queue(len(upload.images)):
-                opened = await self._in_time(self._decode(upload))
+            async with self._places_in_queue(len(upload.images)), self._answer_time():
+                opened = await self._decode(upload)
                 good = tuple(each for each in opened if isinstance(each, PreparedImage))
                 answers: Reply = []
                 if good:
                     question = ImageQuestion(images=good, options=options)
-                    answers = await self._in_time(self._batcher.ask(question, size=len(good)))
+                    answers = await self._batcher.ask(question, size=len(good))
         refusals = [each for each in opened if isinstance(each, Refusal)]
         self.metrics.images.inc(len(good))
         for refusal in refusals:
             self.metrics.refusals.labels(refusal.kind).inc()
         return (200 if answers else 422), _document(answers, refusals)
+
+    async def explain(self, request: Request) -> tuple[int, dict[str, Any]]:
+        """The status and the occlusion map of one image, or the document that refuses it.
+
+        Raises:
+            RequestError: nothing of it can be answered.
+        """
+        self._check_room()
+        limits = self.settings.limits
+        async with body_stream(request, limits, self._memory) as stream:
+            upload = await read_upload(request, stream, limits)
+            if len(upload.images) != 1 or upload.fields:
+                raise malformed("to be explained, send one image and nothing else")
+            cost = self.settings.batching.images
+            async with self._places_in_queue(1), self._answer_time():
+                (opened,) = await self._decode(upload)
+                if isinstance(opened, Refusal):
+                    self.metrics.refusals.labels(opened.kind).inc()
+                    return 422, _document([], [opened])
+                question = ExplainQuestion(data=upload.images[0], name=upload.names[0])
+                # It is many images' work: it goes through the model alone.
+                (told,) = await self._batcher.ask(question, size=cost)
+        return 200, told
 
     async def places(self, texts: tuple[str, ...], top_k: int) -> dict[str, Any]:
         """The document that answers texts.
@@ -123,9 +146,9 @@ class Service:
             RequestError: 501 the model has no text tower; 503, 504 as for images.
         """
         self._check_room()
-        async with self._places_in_queue(len(texts)):
+        async with self._places_in_queue(len(texts)), self._answer_time():
             question = TextQuestion(texts=texts, top_k=top_k)
-            return _document(await self._in_time(self._batcher.ask(question, size=len(texts))), [])
+            return _document(await self._batcher.ask(question, size=len(texts)), [])
 
     async def body(self, request: Request) -> bytes:
         """The whole body of a request that is no upload of images.
@@ -159,10 +182,11 @@ class Service:
             )
         )
 
-    async def _in_time(self, work: Awaitable[Result]) -> Result:
+    @asynccontextmanager
+    async def _answer_time(self) -> AsyncGenerator[None, None]:
         try:
             async with asyncio.timeout(self.settings.limits.answer_seconds):
-                return await work
+                yield
         except TimeoutError:
             raise RequestError(
                 504,
@@ -186,11 +210,9 @@ class Service:
         began_s = perf_counter()
         replies = self.asking.answer(questions)
         self.metrics.model_seconds.observe(perf_counter() - began_s)
-        sizes = (
-            len(each.images) if isinstance(each, ImageQuestion) else len(each.texts)
-            for each in questions
-        )
-        self.metrics.batch_images.observe(sum(sizes))
+        images = sum(len(each.images) for each in questions if isinstance(each, ImageQuestion))
+        if images:
+            self.metrics.batch_images.observe(images)
         return replies
 
 

@@ -7,7 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from geoloc.data.transforms import DRAWS, Augmentation, augment, preprocess, sample_draws
+from geoloc.data.transforms import (
+    DRAWS,
+    Augmentation,
+    augment,
+    preprocess,
+    sample_draws,
+    seen_box,
+)
 from geoloc.errors import ConfigError
 from geoloc.models.image_encoder import (
     CLIP_MEAN,
@@ -220,3 +227,20 @@ def test_colour_jitter_equals_torchvision(name):
 def test_impossible_augmentations_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Augmentation(**wrong)
+
+
+@pytest.mark.parametrize("size", [(200, 100), (100, 200), (128, 128), (2000, 60)])
+@pytest.mark.parametrize("crop", [1.0, 0.5])
+def test_what_is_outside_the_seen_box_is_not_seen(size, crop):
+    preset = ImagePreset(
+        size=32, mean=(0.0,) * 3, std=(1.0,) * 3, crop_fraction=crop, interpolation="nearest"
+    )
+    left, top, right, bottom = seen_box(size, preset)
+    x, y = np.arange(size[0]) + 0.5, np.arange(size[1])[:, None] + 0.5
+    seen = (x > left) & (x < right) & (y > top) & (y < bottom)
+    pixels = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    pixels[~seen] = 255
+    # A pixel of the rim may be cut in two.
+    assert preprocess(Image.fromarray(pixels), preset)[:, 2:-2, 2:-2].max() == 0
+    pixels = np.where(seen[..., None], 255, 0).astype(np.uint8).repeat(3, axis=2)
+    assert preprocess(Image.fromarray(pixels), preset)[:, 2:-2, 2:-2].min() == 1

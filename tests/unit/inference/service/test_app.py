@@ -9,8 +9,10 @@ import PIL.Image
 import pytest
 import torch
 
+from geoloc.cli import main
 from geoloc.errors import CheckpointError, ConfigError
 from geoloc.inference.coarseness import cell_of
+from geoloc.inference.explanation import explain
 from geoloc.inference.service.asking import Asking
 from geoloc.inference.service.server import serve
 from geoloc.inference.service.settings import ServiceSettings
@@ -174,6 +176,32 @@ def test_coarse_by_config(serving, geolocator, png):
     assert all(radius["km"] >= 500.0 for radius in answer["radii"])
 
 
+def test_explanations_by_config(serving, geolocator, png):
+    one = {"image": ("a.png", png(3))}
+    with serving() as client:
+        assert client.post("/v1/explain", files=one).status_code == 404
+        assert client.get("/v1/about").json()["explain"] is False
+    own = explain(geolocator, png(3), name="a.png").to_json()
+    with serving(explain=True) as client:
+        assert client.get("/v1/about").json()["explain"] is True
+        told = client.post("/v1/explain", files=one)
+        checker(client, "Explained").validate(told.json())
+        assert client.post("/v1/explain", files=one, data={"top_k": "1"}).status_code == 400
+        bad = client.post("/v1/explain", files={"image": ("a.png", b"no image")})
+        assert (bad.status_code, bad.json()["refusals"][0]["kind"]) == (422, "not_an_image")
+    assert told.json() == own
+    with serving(explain=True, coarse_km=300.0) as client:
+        coarse = client.post("/v1/explain", files=one).json()
+    place = coarse["answer"]
+    exact = (own["answer"]["latitude_deg"], own["answer"]["longitude_deg"])
+    assert (place["score"], place["city_km"] >= 300.0) == (None, True)
+    assert (place["latitude_deg"], place["longitude_deg"]) == pytest.approx(
+        cell_of(exact, 300.0), abs=1e-5
+    )
+    assert all(km % 300.0 == 0 for row in coarse["moved_km"] for km in row)
+    assert coarse["effect"] == own["effect"]
+
+
 def test_about_health_ready_metrics(serving, geolocator, png):
     with serving() as client:
         send(client, png(), b"no image")
@@ -258,11 +286,14 @@ def slow_model(geolocator, monkeypatch):
 
 def test_what_takes_too_long_is_given_up(serving, geolocator, png, monkeypatch):
     free, _ = slow_model(geolocator, monkeypatch)
-    with serving(limits={"answer_seconds": 0.1}) as client:
+    with serving(limits={"answer_seconds": 0.2}) as client:
         late = send(client, png())
         free.set()
         assert (late.status_code, error_kind(late)) == (504, "took_too_long")
-        assert send(client, png()).status_code == 200
+        # A busy machine may need several attempts within so short a limit.
+        deadline = time.monotonic() + 20
+        while send(client, png()).status_code != 200:
+            assert time.monotonic() < deadline
         assert "geoloc_queue_images 0.0" in client.get("/metrics").text
 
 
@@ -344,6 +375,15 @@ def test_a_run_that_cannot_be_loaded_ends_the_service():
 
     with pytest.raises(CheckpointError, match="no such run"):
         serve(settings_of(port=0), load)
+
+
+def test_the_command_refuses_keys_and_runs_that_are_none(tmp_path, capsys):
+    assert main(["serve", "--run", str(tmp_path), "port=0"]) == 2
+    assert "is not a run" in capsys.readouterr().err
+    assert main(["serve", "access.api_keys=[a-secret-of-length]"]) == 2
+    told = capsys.readouterr().err
+    assert "never on the command line" in told
+    assert "a-secret" not in told
 
 
 def test_an_address_that_is_taken_is_an_error(geolocator):

@@ -78,7 +78,8 @@ def test_a_lone_question_waits_for_company_but_a_full_batch_does_not():
 
     async def scene():
         batcher = batcher_of(work, most=2, wait_s=30.0)
-        await asyncio.gather(batcher.ask(1, size=1), batcher.ask(2, size=1))
+        async with asyncio.timeout(15.0):
+            await asyncio.gather(batcher.ask(1, size=1), batcher.ask(2, size=1))
         lone = asyncio.ensure_future(batcher.ask(3, size=1))
         await asyncio.sleep(0.02)
         waited = not lone.done()
