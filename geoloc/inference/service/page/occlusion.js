@@ -2,6 +2,7 @@
 
 import { ready } from './sending.js';
 import { explain, ServiceError } from './service.js';
+import { occlusionInWords } from './words.js';
 
 const byId = (id) => document.getElementById(id);
 const LEAST_EFFECT = 0.15;
@@ -53,9 +54,7 @@ export class Occlusion {
   }
 
   draw(map) {
-    byId('explained').textContent = map.reliable
-      ? `${map.words} Covering the marked parts makes the answer less probable.`
-      : map.words;
+    byId('explained').textContent = occlusionInWords(map);
     byId('explain').setAttribute('aria-pressed', 'true');
     byId('occlusion').hidden = !map.reliable;
     if (map.reliable) paint(byId('occlusion'), byId('preview'), map);

@@ -3,16 +3,16 @@
 /** A share of 1 as percent: "42 %", "0.3 %", "< 0.1 %". */
 export function percent(share) {
   const value = 100 * share;
-  if (value > 0 && value < 0.1) return '< 0.1 %';
-  if (value > 99.5 && value < 100) return '> 99 %';
-  return `${value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)} %`;
+  if (value > 0 && value < 0.1) return '<\u00a00.1\u00a0%';
+  if (value > 99.5 && value < 100) return '>\u00a099\u00a0%';
+  return `${value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)}\u00a0%`;
 }
 
 /** A distance, rounded to two digits that mean something: "0.8 km", "45 km", "1,200 km". */
 export function kilometres(km) {
-  if (km < 1) return `${Number(km.toFixed(1))} km`;
+  if (km < 1) return `${Number(km.toFixed(1))}\u00a0km`;
   const step = km < 10 ? 1 : 10 ** (Math.floor(Math.log10(km)) - 1);
-  return `${(Math.round(km / step) * step).toLocaleString('en')} km`;
+  return `${(Math.round(km / step) * step).toLocaleString('en')}\u00a0km`;
 }
 
 /** "45.76° N, 4.84° E"; fewer digits where the service rounds places. */
@@ -83,4 +83,21 @@ export function trust(answer) {
   return answer.radii.every((radius) => radius.calibrated)
     ? 'The circles were checked on images whose places are known.'
     : 'The circles are the model’s own estimate; nobody has checked them against known places.';
+}
+
+/** What an occlusion map says, or that nothing can be read from it. */
+export function occlusionInWords(map) {
+  if (!map.reliable) {
+    return (
+      'No part of the picture can be named: covering its parts in two ways gives two different ' +
+      'maps, so that either would be mostly noise.'
+    );
+  }
+  const before = map.near_probability;
+  const [row, column] = map.strongest;
+  const after = before * Math.exp(-map.effect[row][column]);
+  return (
+    `The marked parts speak for the answer. With the strongest of them covered, the probability ` +
+    `within ${kilometres(map.near_km)} of it falls from ${percent(before)} to ${percent(after)}.`
+  );
 }

@@ -11,7 +11,7 @@ const WORLD = [[-90, -180], [90, 180]];
 const WORLD_PARALLEL_DEG = 40;
 const HIGHEST_PARALLEL_DEG = 70;
 const WIDEST_VIEW_KM = 4000;
-const NARROWEST_VIEW_KM = 150;
+const NARROWEST_VIEW_KM = 400;
 const STILL = window.matchMedia('(prefers-reduced-motion: reduce)');
 
 /** The map in `container`; `onChoose(rank)` is called when a mark is chosen, `onScale()` when cells of heat change. */
@@ -31,6 +31,9 @@ export class WorldMap {
       attributionControl: false,
     });
     this.map.setView([15, 0], 0);
+    // Leaflet rounds to whole pixels, which makes small circles shaky
+    this.map.latLngToLayerPoint = (latlng) =>
+      this.map.project(L.latLng(latlng)).subtract(this.map.getPixelOrigin());
     this.ground = new Ground(land);
     this.ground.addTo(this.map);
     new GraticuleLabels().addTo(this.map);
@@ -84,7 +87,7 @@ export class WorldMap {
     for (const turn of TURNS) {
       const moved = (lines) => lines.map((line) => line.map(([lat, lon]) => [lat, lon + turn]));
       const name = inner ? 'circle inner' : 'circle outer';
-      const quiet = { interactive: false, className: name, smoothFactor: 0.5 };
+      const quiet = { interactive: false, className: name, smoothFactor: 0.2 };
       L.polygon(moved(shape.fill), { ...quiet, stroke: false, fillRule: 'evenodd' }).addTo(
         this.shapes,
       );
