@@ -18,9 +18,17 @@ def known_map(row, column, *, reliable=True, seen=(0.0, 0.0, 1.0, 1.0)):
     effect = np.zeros((5, 5))
     effect[row, column] = np.log(4.0)
     return {
-        **{"schema_version": 1, "source": "picture-1", "cells": 5, "seen": list(seen)},
-        **{"patch": 0.3, "effect": effect.tolist(), "strongest": [row, column], "near_km": 200.0},
-        **{"near_probability": 0.6, "reliable": reliable, "words": "words"},
+        "schema_version": 1,
+        "source": "picture-1",
+        "cells": 5,
+        "seen": list(seen),
+        "patch": 0.3,
+        "effect": effect.tolist(),
+        "strongest": [row, column],
+        "near_km": 200.0,
+        "near_probability": 0.6,
+        "reliable": reliable,
+        "words": "words",
     }
 
 
