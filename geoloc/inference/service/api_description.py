@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from geoloc.inference.service.options import (
-    DEFAULT_APART_KM,
     DEFAULT_TOP_K,
     LEAST_APART_KM,
     MOST_APART_KM,
@@ -114,7 +113,6 @@ def _images_body(limits: LimitsSection) -> dict[str, Any]:
                 "type": "number",
                 "minimum": LEAST_APART_KM,
                 "maximum": MOST_APART_KM,
-                "default": DEFAULT_APART_KM,
             },
             "together": {"type": "boolean", "default": False},
             "heat": {"type": "boolean", "default": False},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 from PIL import Image
@@ -145,9 +145,8 @@ class Asking:
             alike.setdefault(question.options, []).append(at)
         told: list[tuple[int, Reply]] = []
         for options, positions in alike.items():
-            detail = stages.detail(
-                self._top_k(options.top_k), max(options.apart_km, self._coarse_km), options.heat
-            )
+            detail = stages.detail(self._top_k(options.top_k), options.apart_km, options.heat)
+            detail = replace(detail, apart_km=max(detail.apart_km, self._coarse_km))
             if options.together:
                 for at in positions:
                     answer = stages.answer_together(asked[at].images, embedded[rows[at]], detail)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from geoloc.inference.service.failures import malformed
 
 DEFAULT_TOP_K = 5
-DEFAULT_APART_KM = 25.0
 LEAST_APART_KM = 0.0
 MOST_APART_KM = 20_000.0
 _TRUTHS = {"true": True, "false": False}
@@ -21,13 +20,13 @@ class AnswerOptions:
 
     Attributes:
         top_k: places of an answer.
-        apart_km: how far they lie apart at least.
+        apart_km: how far they lie apart at least; None for as far as the gallery can tell.
         together: whether all images show one place and have one answer.
         heat: whether the posterior over the globe comes along.
     """
 
     top_k: int = DEFAULT_TOP_K
-    apart_km: float = DEFAULT_APART_KM
+    apart_km: float | None = None
     together: bool = False
     heat: bool = False
 
@@ -40,7 +39,7 @@ def answer_options(fields: Mapping[str, str], *, most_top_k: int) -> AnswerOptio
     """
     return AnswerOptions(
         top_k=_whole(fields.get("top_k", str(DEFAULT_TOP_K)), most_top_k),
-        apart_km=_distance(fields.get("apart_km", str(DEFAULT_APART_KM))),
+        apart_km=_distance(fields["apart_km"]) if "apart_km" in fields else None,
         together=_truth("together", fields.get("together", "false")),
         heat=_truth("heat", fields.get("heat", "false")),
     )

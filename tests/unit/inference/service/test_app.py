@@ -166,15 +166,15 @@ def test_options_reach_the_answers(serving, geolocator, png):
 
 def test_coarse_by_config(serving, geolocator, png):
     exact = geolocator.locate(png(3), 1).places[0]
-    with serving(coarse_km=500.0) as client:
-        assert client.get("/v1/about").json()["coarse_km"] == 500.0
+    with serving(coarse_km=1200.0) as client:
+        assert client.get("/v1/about").json()["coarse_km"] == 1200.0
         answer = send(client, png(3), top_k="1").json()["answers"][0]
     place = answer["places"][0]
-    assert (place["score"], answer["apart_km"]) == (None, 500.0)
+    assert (place["score"], answer["apart_km"]) == (None, 1200.0)
     assert (place["latitude_deg"], place["longitude_deg"]) == pytest.approx(
-        cell_of(exact.latlon_deg, 500.0), abs=1e-5
+        cell_of(exact.latlon_deg, 1200.0), abs=1e-5
     )
-    assert all(radius["km"] >= 500.0 for radius in answer["radii"])
+    assert all(radius["km"] >= 1200.0 for radius in answer["radii"])
 
 
 def test_explanations_by_config(serving, geolocator, png):
