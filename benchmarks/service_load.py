@@ -52,6 +52,8 @@ def server(run: Path, images: int):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = [f"port={port}", "coarse_km=0", "access_log=false", f"batching.images={images}"]
+    # A machine that is shared may be slow; nothing shall be given up for that.
+    words.append("limits.answer_seconds=300")
     command = [sys.executable, "-m", "geoloc", "serve", "--run", str(run), *words]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
