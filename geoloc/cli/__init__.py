@@ -23,6 +23,7 @@ from geoloc.cli import (
     query,
     report,
     score,
+    serve,
     shards,
     split,
     train,
@@ -34,7 +35,7 @@ from geoloc.errors import GeolocError
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(train, evaluate, calibrate, report, ablate, query, explain, card),
+    *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 

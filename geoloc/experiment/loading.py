@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -24,6 +24,7 @@ IDLE = (
 RESUME_FREE = (*IDLE, "data.workers")
 """Keys that may change when a run goes on; the workers of its beginning decided its order."""
 _MAX_BASES = 2
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
@@ -66,9 +67,18 @@ def config_from_tree(tree: Mapping[str, Any], *, where: str) -> ExperimentConfig
     Raises:
         ConfigError: naming each offending key.
     """
-    _refuse_unknown_keys(tree, ExperimentConfig, prefix="", where=where)
+    return model_from_tree(tree, ExperimentConfig, where=where)
+
+
+def model_from_tree(tree: Mapping[str, Any], model: type[Model], *, where: str) -> Model:
+    """A plain mapping as a strict pydantic model.
+
+    Raises:
+        ConfigError: naming each offending key.
+    """
+    _refuse_unknown_keys(tree, model, prefix="", where=where)
     try:
-        return ExperimentConfig.model_validate_json(json.dumps(tree))
+        return model.model_validate_json(json.dumps(tree))
     except (ValidationError, TypeError) as error:
         raise ConfigError(f"{where}: {explain(error)}") from None
 

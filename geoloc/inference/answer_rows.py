@@ -64,7 +64,7 @@ def place_json(place: PlaceAnswer) -> dict[str, Any]:
     return {
         "latitude_deg": round(lat, 6),
         "longitude_deg": round(lon, 6),
-        "score": round(place.score, 6),
+        "score": None if place.score is None else round(place.score, 6),
         "probability": float(f"{place.probability:.6g}"),
         "city": place.city,
         "city_km": round(place.city_km, 3),

@@ -85,7 +85,7 @@ def _answer_lines(answer: Answer) -> list[str]:
         *(f"  doubtful: {DOUBTS[doubt]}" for doubt in answer.doubts),
         *(
             f"  {cell[0]:>{ranks}}  {cell[1]:>{shares}}  {cell[2]:<{where}}"
-            f"  {printable(place.name)}  (score {place.score:.3f}{_reference_text(place)})"
+            f"  {printable(place.name)}{_score_text(place)}"
             for cell, place in zip(cells, answer.places, strict=True)
         ),
         *(f"  {line}" for line in (*_radii_text(answer), *_shares_text(answer))),
@@ -128,5 +128,8 @@ def _shares_text(answer: Answer) -> list[str]:
     return [f"countries: {told}"] if told else []
 
 
-def _reference_text(place: PlaceAnswer) -> str:
-    return "" if place.reference is None else f", as in {printable(place.reference)}"
+def _score_text(place: PlaceAnswer) -> str:
+    if place.score is None:
+        return ""
+    like = "" if place.reference is None else f", as in {printable(place.reference)}"
+    return f"  (score {place.score:.3f}{like})"

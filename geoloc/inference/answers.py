@@ -17,7 +17,7 @@ class PlaceAnswer:
         latlon_deg: latitude and longitude in degrees.
         score: cosine of the embeddings of image and place, in -1..1; under other modes than
             image → place, and with CSLS, the score of `geoloc.retrieval.Candidates`; of several
-            images together the mean.
+            images together the mean. None in coarse answers (`geoloc.inference.coarseness`).
         probability: that the image was taken around here: softmax of the scaled scores over the
             **whole** gallery, summed over the gallery's places within `Answer.apart_km` of this
             one that belong to no better place of the answer. The places of an answer therefore
@@ -31,7 +31,7 @@ class PlaceAnswer:
     """
 
     latlon_deg: tuple[float, float]
-    score: float
+    score: float | None
     probability: float
     city: str
     city_km: float

@@ -21,11 +21,6 @@ class PlaceView(Protocol):
         ...
 
     @property
-    def score(self) -> float:
-        """Cosine of the embeddings of image and place."""
-        ...
-
-    @property
     def name(self) -> str:
         """The place in words."""
         ...

@@ -11,11 +11,13 @@ import pytest
 
 from geoloc.experiment.ablation_schema import arm_config, load_ablation
 from geoloc.experiment.loading import config_tree, load_config, read_tree
+from geoloc.experiment.service_config import load_service_settings
 from geoloc.negatives import RuleName
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "geoloc").rglob("*.py"))
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+SERVICES = [path for path in CONFIGS if path.stem == "serve"]
 STUDIES = [path for path in CONFIGS if "arms" in read_tree(path)]
 TUNING = [path for path in STUDIES if path.stem.startswith("tuning")]
 ARMS = set(get_args(RuleName))
@@ -102,7 +104,7 @@ def test_tuning_never_looks_at_the_data_of_a_study(path, tmp_path):
     assert config.data.earth_tiles.seed not in seeds
 
 
-@pytest.mark.parametrize("path", sorted({*CONFIGS} - {*STUDIES}), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted({*CONFIGS} - {*STUDIES, *SERVICES}), ids=lambda p: p.stem)
 def test_every_config_loads_and_reads_back_equal(path, tmp_path):
     import yaml
 
@@ -110,6 +112,11 @@ def test_every_config_loads_and_reads_back_equal(path, tmp_path):
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(yaml.safe_dump(config_tree(config)))
     assert load_config(resolved) == config
+
+
+@pytest.mark.parametrize("path", SERVICES, ids=lambda p: p.stem)
+def test_every_service_config_loads(path):
+    assert load_service_settings(path).host == "127.0.0.1"
 
 
 def test_licences_of_dependencies_allow_mit():

@@ -1,0 +1,1 @@
+"""The HTTP service: images in, documents of answers out, nothing kept."""

@@ -1,0 +1,224 @@
+"""Service: takes requests in, has their images decoded and answered, and gives documents back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Any
+
+from starlette.requests import Request
+
+from geoloc.errors import GeolocError
+from geoloc.inference.answers import Refusal
+from geoloc.inference.formats import SCHEMA_VERSION, refusal_json
+from geoloc.inference.geolocator import Geolocator
+from geoloc.inference.prepared import PreparedImage
+from geoloc.inference.service.asking import (
+    Asking,
+    ExplainQuestion,
+    ImageQuestion,
+    Question,
+    Reply,
+    TextQuestion,
+)
+from geoloc.inference.service.batching import Batcher
+from geoloc.inference.service.failures import RequestError, busy, malformed
+from geoloc.inference.service.limits import Allowance
+from geoloc.inference.service.metrics import Metrics
+from geoloc.inference.service.options import answer_options
+from geoloc.inference.service.settings import ServiceSettings
+from geoloc.inference.service.uploads import Upload, body_stream, read_upload, read_whole
+
+logger = logging.getLogger("geoloc.service")
+
+
+class Service:
+    """All that lives as long as the server: the model, the batches, the threads, the counts.
+
+    Args:
+        settings: of the service.
+        load: gives the geolocator, in the model's thread, while the server already listens.
+        failed: told why the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        load: Callable[[], Geolocator],
+        *,
+        failed: Callable[[GeolocError], None] | None = None,
+    ) -> None:
+        limits = settings.limits
+        self.settings = settings
+        self.metrics = Metrics()
+        self.asking = Asking(load, coarse_km=settings.coarse_km, megapixels=limits.megapixels)
+        self.ready = False
+        self._failed = failed
+        self._memory = Allowance(int(1e6 * limits.memory_megabytes))
+        self._queue = Allowance(limits.queue_images)
+        self.metrics.queue.set_function(lambda: self._queue.taken)
+        self._batcher: Batcher[Question, Reply] = Batcher(
+            self._timed_answer,
+            most=settings.batching.images,
+            wait_s=1e-3 * settings.batching.wait_ms,
+        )
+        self._decoders = ThreadPoolExecutor(
+            settings.batching.decoding_threads, thread_name_prefix="geoloc-decode"
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None, None]:
+        """Load the model in the background, answer until the context ends."""
+        self._batcher.start()
+        opening = asyncio.get_running_loop().create_task(self._open())
+        try:
+            yield
+        finally:
+            self.ready = False
+            opening.cancel()
+            await self._batcher.close()
+            self._decoders.shutdown(wait=True, cancel_futures=True)
+
+    def check_ready(self) -> None:
+        """Refuse while the model is being loaded.
+
+        Raises:
+            RequestError: 503.
+        """
+        if not self.ready:
+            raise busy("not_ready", "the model is being loaded: try again soon", retry_after_s=5)
+
+    async def locate(self, request: Request) -> tuple[int, dict[str, Any]]:
+        """The status and the document that answer a request with images.
+
+        Raises:
+            RequestError: nothing of it can be answered.
+        """
+        self._check_room()
+        limits = self.settings.limits
+        async with body_stream(request, limits, self._memory) as stream:
+            upload = await read_upload(request, stream, limits)
+            options = answer_options(upload.fields, most_top_k=limits.top_k)
+            async with self._places_in_queue(len(upload.images)), self._answer_time():
+                opened = await self._decode(upload)
+                good = tuple(each for each in opened if isinstance(each, PreparedImage))
+                answers: Reply = []
+                if good:
+                    question = ImageQuestion(images=good, options=options)
+                    answers = await self._batcher.ask(question, size=len(good))
+        refusals = [each for each in opened if isinstance(each, Refusal)]
+        self.metrics.images.inc(len(good))
+        for refusal in refusals:
+            self.metrics.refusals.labels(refusal.kind).inc()
+        return (200 if answers else 422), _document(answers, refusals)
+
+    async def explain(self, request: Request) -> tuple[int, dict[str, Any]]:
+        """The status and the occlusion map of one image, or the document that refuses it.
+
+        Raises:
+            RequestError: nothing of it can be answered.
+        """
+        self._check_room()
+        limits = self.settings.limits
+        async with body_stream(request, limits, self._memory) as stream:
+            upload = await read_upload(request, stream, limits)
+            if len(upload.images) != 1 or upload.fields:
+                raise malformed("to be explained, send one image and nothing else")
+            cost = self.settings.batching.images
+            async with self._places_in_queue(1), self._answer_time():
+                (opened,) = await self._decode(upload)
+                if isinstance(opened, Refusal):
+                    self.metrics.refusals.labels(opened.kind).inc()
+                    return 422, _document([], [opened])
+                question = ExplainQuestion(data=upload.images[0], name=upload.names[0])
+                # It is many images' work: it goes through the model alone.
+                (told,) = await self._batcher.ask(question, size=cost)
+        return 200, told
+
+    async def places(self, texts: tuple[str, ...], top_k: int) -> dict[str, Any]:
+        """The document that answers texts.
+
+        Raises:
+            RequestError: 501 the model has no text tower; 503, 504 as for images.
+        """
+        self._check_room()
+        async with self._places_in_queue(len(texts)), self._answer_time():
+            question = TextQuestion(texts=texts, top_k=top_k)
+            return _document(await self._batcher.ask(question, size=len(texts)), [])
+
+    async def body(self, request: Request) -> bytes:
+        """The whole body of a request that is no upload of images.
+
+        Raises:
+            RequestError: as `body_stream`.
+        """
+        async with body_stream(request, self.settings.limits, self._memory) as stream:
+            return await read_whole(stream, self.settings.limits)
+
+    def _check_room(self) -> None:
+        """Refuse, before a body is read, what could not be answered anyway."""
+        self.check_ready()
+        self._queue.take(1)
+        self._queue.give_back(1)
+
+    @asynccontextmanager
+    async def _places_in_queue(self, count: int) -> AsyncGenerator[None, None]:
+        self._queue.take(count)
+        try:
+            yield
+        finally:
+            self._queue.give_back(count)
+
+    async def _decode(self, upload: Upload) -> list[PreparedImage | Refusal]:
+        loop = asyncio.get_running_loop()
+        return await asyncio.gather(
+            *(
+                loop.run_in_executor(self._decoders, self.asking.prepare, data, name)
+                for data, name in zip(upload.images, upload.names, strict=True)
+            )
+        )
+
+    @asynccontextmanager
+    async def _answer_time(self) -> AsyncGenerator[None, None]:
+        try:
+            async with asyncio.timeout(self.settings.limits.answer_seconds):
+                yield
+        except TimeoutError:
+            raise RequestError(
+                504,
+                "took_too_long",
+                f"no answer within {self.settings.limits.answer_seconds:g} s: try again later",
+            ) from None
+
+    async def _open(self) -> None:
+        try:
+            await self._batcher.first(self.asking.open)
+        except GeolocError as error:
+            if self._failed is None:
+                raise
+            self._failed(error)
+            return
+        self.ready = True
+        self.metrics.ready.set(1)
+        logger.info("ready")
+
+    def _timed_answer(self, questions: Any) -> Any:
+        began_s = perf_counter()
+        replies = self.asking.answer(questions)
+        self.metrics.model_seconds.observe(perf_counter() - began_s)
+        images = sum(len(each.images) for each in questions if isinstance(each, ImageQuestion))
+        if images:
+            self.metrics.batch_images.observe(images)
+        return replies
+
+
+def _document(answers: Reply, refusals: list[Refusal]) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "answers": answers,
+        "refusals": [refusal_json(each) for each in refusals],
+    }

@@ -1,0 +1,430 @@
+import io
+import logging
+import socket
+import threading
+import time
+
+import httpx
+import jsonschema
+import PIL.Image
+import pytest
+import torch
+
+from geoloc.cli import main
+from geoloc.errors import CheckpointError, ConfigError
+from geoloc.inference.coarseness import cell_of
+from geoloc.inference.explanation import explain
+from geoloc.inference.service.asking import Asking
+from geoloc.inference.service.server import serve
+from geoloc.inference.service.settings import ServiceSettings
+
+KEY = "a-key-of-some-length"
+JSON = "application/json"
+
+
+def send(client, *images, **fields):
+    files = [("image", (f"{position}.png", data)) for position, data in enumerate(images)]
+    return client.post("/v1/locate", files=files, data=fields)
+
+
+def error_kind(response):
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"kind", "message"}
+    return body["error"]["kind"]
+
+
+def checker(client, name):
+    """Validates against a schema of the service's own OpenAPI."""
+    document = client.get("/openapi.json").json()
+    return jsonschema.Draft202012Validator(
+        {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    )
+
+
+def test_each_image_has_the_answer_that_the_geolocator_gives_it(serving, geolocator, png):
+    images = [png(seed) for seed in range(3)]
+    alone = geolocator.locate(images, 3)
+    with serving() as client:
+        response = send(client, images[0], b"no image", images[1], images[2], top_k="3")
+        checker(client, "Document").validate(response.json())
+    assert response.status_code == 200
+    document = response.json()
+    assert document["schema_version"] == 2
+    assert [answer["source"] for answer in document["answers"]] == ["0.png", "2.png", "3.png"]
+    assert [(each["source"], each["kind"]) for each in document["refusals"]] == [
+        ("1.png", "not_an_image")
+    ]
+    for answer, own in zip(document["answers"], alone, strict=True):
+        first, expected = answer["places"][0], own.places[0]
+        assert first["latitude_deg"] == pytest.approx(expected.latlon_deg[0], abs=1e-5)
+        assert first["longitude_deg"] == pytest.approx(expected.latlon_deg[1], abs=1e-5)
+        assert first["score"] == pytest.approx(expected.score, abs=1e-5)
+
+
+def test_a_raw_image_and_a_form_have_the_same_answer(serving, png):
+    with serving() as client:
+        form = send(client, png(1)).json()["answers"][0]
+        raw = client.post("/v1/locate", content=png(1), headers={"content-type": "image/png"})
+    assert raw.json()["answers"][0]["source"] == "image 1"
+    assert raw.json()["answers"][0]["places"] == form["places"]
+
+
+def test_what_is_refused_has_its_status_and_kind(serving, png):
+    one = {"image": ("a.png", png())}
+    with serving(limits={"images": 2, "request_megabytes": 0.1, "megapixels": 0.002}) as client:
+        post = client.post
+        seen = {
+            "wrong_content_type": post("/v1/locate", content=b"{}"),
+            "malformed": post("/v1/locate", files=one, data={"top_k": "0"}),
+            "too_many_bytes": post(
+                "/v1/locate", content=bytes(200_000), headers={"content-type": "image/png"}
+            ),
+            "too_many_images": send(client, png(), png(), png()),
+            "not_found": client.get("/v1/nothing"),
+            "method_not_allowed": client.get("/v1/locate"),
+            "no_text_tower": post("/v1/places", json={"texts": ["a beach"]}),
+        }
+        assert {kind: response.status_code for kind, response in seen.items()} == {
+            "wrong_content_type": 415,
+            "malformed": 400,
+            "too_many_bytes": 413,
+            "too_many_images": 413,
+            "not_found": 404,
+            "method_not_allowed": 405,
+            "no_text_tower": 501,
+        }
+        assert {kind: error_kind(response) for kind, response in seen.items()} == {
+            kind: kind for kind in seen
+        }
+        refused = send(client, b"no image", png(size=(60, 50)))
+        assert refused.status_code == 422
+        checker(client, "Document").validate(refused.json())
+        kinds = [each["kind"] for each in refused.json()["refusals"]]
+        assert kinds == ["not_an_image", "too_large"]
+
+
+MALFORMED = (
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'{"texts": "a"}',
+    b'{"texts": []}',
+    b'{"texts": [" "]}',
+    b'{"texts": ["a"], "top_k": 0}',
+    b'{"texts": ["a"], "top_k": "3"}',
+    b'{"texts": ["a"], "more": 1}',
+    b'{"texts": ["\xff"]}',
+    b'{"texts": ' + b"[" * 100_000,
+)
+
+
+def test_questions_in_words_that_are_malformed(serving):
+    with serving() as client:
+        for body in MALFORMED:
+            asked = client.post("/v1/places", content=body, headers={"content-type": JSON})
+            assert (asked.status_code, error_kind(asked)) == (400, "malformed"), body[:40]
+        for kind in ("text/plain", "application/json; charset=utf-16"):
+            asked = client.post("/v1/places", content=b"{}", headers={"content-type": kind})
+            assert asked.status_code == 415
+
+
+def test_words_go_to_a_model_that_has_a_text_tower(serving, geolocator, monkeypatch):
+    class Tower:
+        """Stands for a CLIP's text tower, which is too large for a test."""
+
+        def encode(self, texts):
+            return torch.ones(len(texts), geolocator.model.image_encoder.feature_dim)
+
+    geolocator._texts = Tower()
+    monkeypatch.setattr(Asking, "takes_texts", True)
+    with serving() as client:
+        response = client.post("/v1/places", json={"texts": ["a beach", "ice"], "top_k": 2})
+        checker(client, "Document").validate(response.json())
+        assert client.get("/v1/about").json()["texts"] is True
+    answers = response.json()["answers"]
+    assert [(each["source"], len(each["places"])) for each in answers] == [
+        ("a beach", 2),
+        ("ice", 2),
+    ]
+
+
+def test_options_reach_the_answers(serving, geolocator, png):
+    images = [png(1), png(2)]
+    with serving() as client:
+        one = send(client, *images, together="true", heat="true", apart_km="0", top_k="7").json()
+        coarse = send(client, images[0], apart_km="30").json()["answers"][0]
+        checker(client, "Document").validate(one)
+    (answer,) = one["answers"]
+    own = geolocator.locate_together(images, top_k=7, apart_km=0.0)
+    assert [place["city"] for place in answer["places"]] == [place.city for place in own.places]
+    assert answer["source"] == "0.png and 1 more"
+    assert sum(share for _, _, share in answer["heat"]["cells"]) == pytest.approx(1.0, abs=0.02)
+    assert (coarse["apart_km"], coarse["heat"]) == (30.0, None)
+
+
+def test_coarse_by_config(serving, geolocator, png):
+    exact = geolocator.locate(png(3), 1).places[0]
+    with serving(coarse_km=1200.0) as client:
+        assert client.get("/v1/about").json()["coarse_km"] == 1200.0
+        answer = send(client, png(3), top_k="1").json()["answers"][0]
+    place = answer["places"][0]
+    assert (place["score"], answer["apart_km"]) == (None, 1200.0)
+    assert (place["latitude_deg"], place["longitude_deg"]) == pytest.approx(
+        cell_of(exact.latlon_deg, 1200.0), abs=1e-5
+    )
+    assert all(radius["km"] >= 1200.0 for radius in answer["radii"])
+
+
+def test_explanations_by_config(serving, geolocator, png):
+    one = {"image": ("a.png", png(3))}
+    with serving() as client:
+        assert client.post("/v1/explain", files=one).status_code == 404
+        assert client.get("/v1/about").json()["explain"] is False
+    own = explain(geolocator, png(3), name="a.png").to_json()
+    with serving(explain=True) as client:
+        assert client.get("/v1/about").json()["explain"] is True
+        told = client.post("/v1/explain", files=one)
+        checker(client, "Explained").validate(told.json())
+        assert client.post("/v1/explain", files=one, data={"top_k": "1"}).status_code == 400
+        bad = client.post("/v1/explain", files={"image": ("a.png", b"no image")})
+        assert (bad.status_code, bad.json()["refusals"][0]["kind"]) == (422, "not_an_image")
+    assert told.json() == own
+    with serving(explain=True, coarse_km=300.0) as client:
+        coarse = client.post("/v1/explain", files=one).json()
+    place = coarse["answer"]
+    exact = (own["answer"]["latitude_deg"], own["answer"]["longitude_deg"])
+    assert (place["score"], place["city_km"] >= 300.0) == (None, True)
+    assert (place["latitude_deg"], place["longitude_deg"]) == pytest.approx(
+        cell_of(exact, 300.0), abs=1e-5
+    )
+    assert all(km % 300.0 == 0 for row in coarse["moved_km"] for km in row)
+    assert coarse["effect"] == own["effect"]
+
+
+def test_about_health_ready_metrics(serving, geolocator, png):
+    with serving() as client:
+        send(client, png(), b"no image")
+        about = client.get("/v1/about").json()
+        checker(client, "About").validate(about)
+        assert about["basis"]["model"] == geolocator.fingerprint
+        assert about["limits"]["images"] == 16
+        assert client.get("/health").json() == {"status": "alive"}
+        told = client.get("/metrics")
+    assert told.headers["content-type"].startswith("text/plain; version=0.0.4")
+    values = {
+        line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+        for line in told.text.splitlines()
+        if not line.startswith("#")
+    }
+    assert values['geoloc_requests_total{route="/v1/locate",status="200"}'] == 1
+    assert values["geoloc_images_total"] == 1
+    assert values['geoloc_refusals_total{kind="not_an_image"}'] == 1
+    assert values["geoloc_batch_images_count"] == 1
+    assert values["geoloc_queue_images"] == 0
+    assert values["geoloc_ready"] == 1
+    assert values['geoloc_request_seconds_count{route="/v1/locate"}'] == 1
+
+
+def test_keys_close_what_they_should(serving, png):
+    with serving(access={"api_keys": (KEY,)}) as client:
+        for path in ("/v1/about", "/metrics"):
+            refused = client.get(path)
+            assert (refused.status_code, error_kind(refused)) == (401, "unauthorized")
+            assert client.get(path, headers={"x-api-key": KEY}).status_code == 200
+            assert client.get(path, headers={"authorization": f"Bearer {KEY}"}).status_code == 200
+        assert send(client, png()).status_code == 401
+        assert client.post("/v1/places", json={"texts": ["a"]}).status_code == 401
+        for path in ("/health", "/ready", "/openapi.json"):
+            assert client.get(path).status_code == 200
+        security = client.get("/openapi.json").json()["paths"]["/v1/locate"]["post"]["security"]
+        assert security == [{"key": []}, {"bearer": []}]
+
+
+def test_only_named_origins_may_ask(serving):
+    with serving(access={"cors_origins": ("https://maps.example",)}) as client:
+        seen = [
+            client.options(
+                "/v1/locate",
+                headers={"origin": origin, "access-control-request-method": "POST"},
+            ).headers.get("access-control-allow-origin")
+            for origin in ("https://maps.example", "https://evil.example")
+        ]
+    assert seen == ["https://maps.example", None]
+    with serving() as client:
+        plain = client.get("/health", headers={"origin": "https://maps.example"})
+        assert "access-control-allow-origin" not in plain.headers
+
+
+def test_every_answer_has_the_security_headers(serving, png):
+    with serving() as client:
+        seen = [client.get("/health"), client.get("/nothing"), send(client, png())]
+        seen.append(client.post("/v1/locate", content=b""))
+    for response in seen:
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["referrer-policy"] == "no-referrer"
+        policy = response.headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert "server" not in response.headers
+
+
+def slow_model(geolocator, monkeypatch):
+    """Makes the model wait for the event that this returns; and one that says that it does."""
+    free, waiting = threading.Event(), threading.Event()
+    embed = type(geolocator.stages).embed
+
+    def slowly(self, images):
+        if len(images) and images[0].query.name != "image 1":
+            waiting.set()
+            assert free.wait(10)
+        return embed(self, images)
+
+    monkeypatch.setattr(type(geolocator.stages), "embed", slowly)
+    return free, waiting
+
+
+def test_what_takes_too_long_is_given_up(serving, geolocator, png, monkeypatch):
+    free, _ = slow_model(geolocator, monkeypatch)
+    with serving(limits={"answer_seconds": 0.2}) as client:
+        late = send(client, png())
+        free.set()
+        assert (late.status_code, error_kind(late)) == (504, "took_too_long")
+        # A busy machine may need several attempts within so short a limit.
+        deadline = time.monotonic() + 20
+        while send(client, png()).status_code != 200:
+            assert time.monotonic() < deadline
+        assert "geoloc_queue_images 0.0" in client.get("/metrics").text
+
+
+def test_a_full_queue_says_when_to_come_again(serving, geolocator, png, monkeypatch):
+    free, waiting = slow_model(geolocator, monkeypatch)
+    limits = {"images": 2, "texts": 2, "queue_images": 2}
+    with serving(limits=limits) as client:
+        first = []
+        thread = threading.Thread(target=lambda: first.append(send(client, png(), png(1))))
+        thread.start()
+        assert waiting.wait(10)
+        # Refused before its body is looked at: it is no form.
+        refused = client.post(
+            "/v1/locate", content=b"x", headers={"content-type": "multipart/form-data"}
+        )
+        free.set()
+        thread.join()
+        assert (refused.status_code, error_kind(refused)) == (503, "overloaded")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert first[0].status_code == 200
+        assert send(client, png()).status_code == 200
+
+
+def test_what_has_begun_is_finished_and_nothing_new_is_taken(serving, geolocator, png, monkeypatch):
+    free, waiting = slow_model(geolocator, monkeypatch)
+    with serving(shutdown_seconds=20.0) as client:
+        begun = []
+        threads = [
+            threading.Thread(target=lambda: begun.append(send(client, png(), png(1))))
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        assert waiting.wait(10)
+        while "geoloc_queue_images 6.0" not in client.get("/metrics").text:
+            time.sleep(0.01)
+        client.end_server()
+        deadline = time.monotonic() + 10
+        while takes_connections(client.base_url):
+            assert time.monotonic() < deadline
+        free.set()
+        for thread in threads:
+            thread.join()
+    assert [response.status_code for response in begun] == [200] * 3
+    assert all(len(response.json()["answers"]) == 2 for response in begun)
+
+
+def takes_connections(address):
+    try:
+        httpx.get(f"{address}/health", timeout=5)
+    except httpx.ConnectError:
+        return False
+    return True
+
+
+def test_not_ready_until_the_model_has_answered(geolocator, png, running_service):
+    free = threading.Event()
+
+    def load():
+        assert free.wait(10)
+        return geolocator
+
+    with running_service(geolocator, load=load, wait=False) as client:
+        assert client.get("/health").status_code == 200
+        for refused in (client.get("/ready"), client.get("/v1/about"), send(client, png())):
+            assert (refused.status_code, error_kind(refused)) == (503, "not_ready")
+            assert "retry-after" in refused.headers
+        free.set()
+        deadline = time.monotonic() + 10
+        while client.get("/ready").status_code != 200:
+            assert time.monotonic() < deadline
+
+
+def test_a_bug_is_a_500_that_tells_nothing(serving, geolocator, png, monkeypatch, caplog):
+    def broken(self, images):
+        if len(images) and images[0].query.name == "image 1":
+            return embed(self, images)
+        raise RuntimeError("secret.jpg")
+
+    embed = type(geolocator.stages).embed
+    monkeypatch.setattr(type(geolocator.stages), "embed", broken)
+    with caplog.at_level(logging.DEBUG), serving() as client:
+        response = send(client, png())
+        monkeypatch.undo()
+        assert send(client, png()).status_code == 200
+    assert (response.status_code, error_kind(response)) == (500, "internal")
+    assert "RuntimeError at broken" in caplog.text
+    assert "secret.jpg" not in caplog.text + response.text
+
+
+def test_the_log_has_neither_names_nor_addresses_nor_notes(serving, photo, caplog):
+    notes = PIL.Image.Exif()
+    notes[0x010E] = "exif-secret"
+    buffer = io.BytesIO()
+    photo().save(buffer, "JPEG", exif=notes)
+    with caplog.at_level(logging.DEBUG, logger="geoloc"), serving(access_log=True) as client:
+        files = [("image", ("name-secret.jpg", buffer.getvalue())), ("image", ("s.jpg", b"secret"))]
+        response = client.post("/v1/locate?query-secret=1", files=files)
+        client.get("/path-secret")
+    assert response.status_code == 200
+    assert "exif-secret" not in response.text
+    assert "POST /v1/locate 200" in caplog.text
+    assert "GET other 404" in caplog.text
+    assert "secret" not in caplog.text
+    assert "127.0.0.1" not in caplog.text
+
+
+def test_a_run_that_cannot_be_loaded_ends_the_service():
+    def load():
+        raise CheckpointError("no such run")
+
+    with pytest.raises(CheckpointError, match="no such run"):
+        serve(settings_of(port=0), load)
+
+
+def test_the_command_refuses_keys_and_runs_that_are_none(tmp_path, capsys):
+    assert main(["serve", "--run", str(tmp_path), "port=0"]) == 2
+    assert "is not a run" in capsys.readouterr().err
+    assert main(["serve", "access.api_keys=[a-secret-of-length]"]) == 2
+    told = capsys.readouterr().err
+    assert "never on the command line" in told
+    assert "a-secret" not in told
+
+
+def test_an_address_that_is_taken_is_an_error(geolocator):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port}"):
+            serve(settings_of(port=port), lambda: geolocator)
+
+
+def settings_of(**changes):
+    return ServiceSettings.model_validate({"access_log": False, **changes})
