@@ -29,6 +29,11 @@ DESKTOP, PHONE = (1280, 860), (360, 740)
 FIJI = [[-17.71, 178.07], [-16.43, 179.36], [-18.2, -178.8], [-16.8, -179.97], [-17.3, 177.2]]
 
 
+# a busy machine is no fault of the page
+PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
+
+
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory):
     """A finished run of an untrained model, whose gallery is five places around Fiji."""
@@ -131,7 +136,7 @@ def visit(browser, address):
     def open_page(*, size=DESKTOP, key=True, **settings):
         width, height = size
         context = browser.new_context(viewport={"width": width, "height": height}, **settings)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         if key:
             context.add_init_script(f"sessionStorage.setItem('geoloc-api-key', '{KEY}')")
         contexts.append(context)

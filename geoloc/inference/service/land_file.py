@@ -73,7 +73,7 @@ def _map_edge(lines: np.ndarray) -> np.ndarray:
             [[180.0, -90.0]],
         ]
     )
-    return shapely.linestrings(np.stack([edge[:-1], edge[1:]], axis=1))
+    return np.asarray(shapely.linestrings(np.stack([edge[:-1], edge[1:]], axis=1)))
 
 
 def _rings(polygon: shapely.Polygon) -> list[list[int]]:
