@@ -93,7 +93,7 @@ def _place(folder: Element, source: str, place: PlaceAnswer, rank: int) -> None:
         "source": source,
         "rank": str(rank),
         "probability": f"{place.probability:.6g}",
-        "score": f"{place.score:.6f}",
+        "score": "" if place.score is None else f"{place.score:.6f}",
         "country_code": place.country_code or "",
     }
     _point(mark, place.latlon_deg, data)

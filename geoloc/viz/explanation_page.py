@@ -168,9 +168,11 @@ def _one_alike(place: PlaceView, answer_km: float, pictures: Mapping[str, bytes]
         if content is None
         else f'<img alt="training image {escape(key)}" src="{data_uri(content)}">'
     )
+    score: float | None = getattr(place, "score", None)
+    like = "" if score is None else f"cosine {score:.3f}, "
     return (
-        f"<figure>{picture}<figcaption>{escape(place.name)}<br>cosine "
-        f"{place.score:.3f}, {answer_km:,.0f} km from the answer</figcaption></figure>"
+        f"<figure>{picture}<figcaption>{escape(place.name)}<br>{like}"
+        f"{answer_km:,.0f} km from the answer</figcaption></figure>"
     )
 
 
