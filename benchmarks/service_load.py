@@ -126,9 +126,8 @@ def mine(document: dict, name: str, told: dict) -> bool:
     return answer["source"] == name and near
 
 
-def load(port: int, clients: int, requests: int, images: list[bytes], told: list[dict]):
-    """Requests a second, and the times in ms, of so many clients at once."""
-    each = -(-requests // clients)
+def load(port: int, clients: int, each: int, images: list[bytes], told: list[dict]):
+    """Requests a second, and the times in ms, of so many clients at once with so many each."""
     threads = [Client(number, port, images, told, each) for number in range(clients)]
     began = time.perf_counter()
     for thread in threads:
@@ -137,7 +136,7 @@ def load(port: int, clients: int, requests: int, images: list[bytes], told: list
         thread.join()
     wall = time.perf_counter() - began
     wrong = [line for thread in threads for line in thread.wrong]
-    times = sorted(1e3 * each for thread in threads for each in thread.seconds)
+    times = sorted(1e3 * took for thread in threads for took in thread.seconds)
     assert len(times) == each * clients, "a request was dropped"
     assert not wrong, wrong[:3]
     return len(times) / wall, statistics.median(times), times[int(0.95 * len(times))]
@@ -183,11 +182,12 @@ def main() -> None:
         for name, size in VARIANTS.items():
             with server(args.run, size) as (port, process):
                 for clients in (1, 8, 50):
-                    requests = args.requests if clients > 1 else args.requests // 2
+                    # As many for each client, so that there may be some more.
+                    each = -(-(args.requests if clients > 1 else args.requests // 2) // clients)
                     before = measured(port, "process_cpu_seconds_total")
-                    rate, middle, late = load(port, clients, requests, images, told)
+                    rate, middle, late = load(port, clients, each, images, told)
                     spent = measured(port, "process_cpu_seconds_total") - before
-                    cpu.setdefault((name, clients), []).append(1e3 * spent / requests)
+                    cpu.setdefault((name, clients), []).append(1e3 * spent / (each * clients))
                     rates.setdefault((name, clients), []).append(rate)
                     print(
                         f"{name}, {clients} clients: {rate:.1f} requests/s, "

@@ -47,7 +47,7 @@ def server(run, *words):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while ask(port, request("GET", "/ready")) != 200:
             assert time.monotonic() < deadline
             assert process.poll() is None, process.stderr.read()
@@ -69,7 +69,7 @@ def request(method, path, body=b"", *, kind=None, headers=(), length=True):
     return b"\r\n".join([*lines, b"", body])
 
 
-def talk(port, *pieces, pause_s=0.0, patience_s=8.0):
+def talk(port, *pieces, pause_s=0.0, patience_s=60.0):
     """The bytes that come back for bytes sent in pieces; none where the server just closed."""
     answer = b""
     try:
@@ -477,7 +477,7 @@ def test_hostile_inputs_neither_break_nor_fill_the_server(run):
         assert document(talk(port, good)) == before
         assert b"geoloc_queue_images 0.0" in talk(port, request("GET", "/metrics"))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         log = process.stderr.read()
     assert "Traceback" not in log
     assert "Error at" not in log
