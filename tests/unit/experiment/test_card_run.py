@@ -15,7 +15,8 @@ from geoloc.errors import DataError
 from geoloc.evaluation import write_predictions
 from geoloc.experiment.card_facts import read_card_facts
 from geoloc.experiment.card_run import write_card
-from geoloc.experiment.card_text import NOT_MEASURED, card_markdown
+from geoloc.experiment.card_scores import NOT_MEASURED
+from geoloc.experiment.card_text import card_markdown
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.training_coverage import training_coverage
 from geoloc.experiment.training_places import training_places
