@@ -30,6 +30,10 @@ def test_wheel_holds_code_data_and_command(wheel):
     assert "geoloc/places/natural_earth_admin1.parquet" in names
     assert "geoloc/places/DATA.md" in names
     assert "geoloc/inference/answers.schema.json" in names
+    page = ROOT / "geoloc/inference/service/page"
+    files = {str(path.relative_to(ROOT)) for path in page.rglob("*") if path.is_file()}
+    assert "geoloc/inference/service/page/vendor/leaflet/leaflet.js" in files
+    assert files <= set(names)
     assert "geoloc/py.typed" in names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"geoloc"}
 

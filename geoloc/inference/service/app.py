@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -178,13 +179,22 @@ def _add_state(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> No
     _ = (about, health, ready, metrics)
 
 
+class _PageFiles(StaticFiles):
+    """The page's files, asked about again each time: no old module beside a new one."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def _add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
 
     _ = page
-    app.mount("/static", StaticFiles(directory=PAGE, check_dir=False), name="static")
+    app.mount("/static", _PageFiles(directory=PAGE), name="static")
 
 
 def _add_errors(app: FastAPI, service: Service) -> None:
