@@ -203,7 +203,7 @@ class Answerer:
         known = calibration if moved is None else None
         radii = answer_radii(known, posterior.probability, first_deg, self._unit)
         shares = self._areas.shares(posterior.probability)
-        best = posterior.score.amax(dim=1).tolist()
+        strange = [is_unfamiliar(calibration, best) for best in posterior.score.amax(1).tolist()]
         heats = self._heat.heats(posterior.probability) if detail.heat else [None] * len(queries)
         return [
             Answer(
@@ -213,19 +213,15 @@ class Answerer:
                 radii=within,
                 countries=countries,
                 regions=regions,
-                doubts=doubts_of(
-                    photograph=query.photograph,
-                    radii=within,
-                    unfamiliar=is_unfamiliar(calibration, score),
-                ),
+                doubts=doubts_of(photograph=query.photograph, radii=within, unfamiliar=unlike),
                 basis=self.basis,
                 heat=heat,
             )
-            for query, places, within, score, (countries, regions), heat in zip(
+            for query, places, within, unlike, (countries, regions), heat in zip(
                 queries,
                 named_places(ranked, self.candidates.reference_key),
                 radii,
-                best,
+                strange,
                 shares,
                 heats,
                 strict=True,
