@@ -260,3 +260,24 @@ def test_the_coast_around_a_few_places_is_the_worlds_there(monkeypatch):
             found = -1 if coast is None else coast.nearest_area(some, within_km=within_km)
             assert np.array_equal(np.broadcast_to(found, 6), expected[start : start + 6])
     assert areas._coast_near(np.array([[0.0, -30.0]]), 25.0) is None
+
+
+def test_the_coast_around_a_few_places_reaches_across_the_antimeridian(monkeypatch):
+    areas = Areas.load()
+    monkeypatch.setattr(module, "_FEW_TIMES", 10**9)
+    whole, across = module._coast(areas), 0
+    for lat in (
+        *np.arange(-20.0, -15.0, 0.1),
+        *np.arange(50.0, 53.0, 0.1),
+        *np.arange(64, 72, 0.1),
+    ):
+        for lon in (-179.98, 179.98):
+            place = np.array([[lat, lon]])
+            expected = whole.nearest_area(place, within_km=25.0)
+            coast = areas._coast_near(place, 25.0)
+            found = -1 if coast is None else coast.nearest_area(place, within_km=25.0)
+            assert np.array_equal(np.broadcast_to(found, 1), expected), place
+            box = shapely.box(lon - 0.6, lat - 0.3, lon + 0.6, lat + 0.3)
+            across += bool(expected[0] >= 0 and not len(areas.tree.query(box, "intersects")))
+    # Some of these places have land on the other side of the cut only.
+    assert across > 0
