@@ -19,7 +19,7 @@ from geoloc.inference.naming import named_places
 from geoloc.inference.occlusion_map import OcclusionMap, TrainingImage
 from geoloc.inference.pictures import ImageLike, open_picture, source_name
 from geoloc.inference.ranked_places import RankedPlaces
-from geoloc.models import DualEncoder
+from geoloc.models import DualEncoder, ImagePreset
 from geoloc.retrieval import Candidates, Embedded, Gallery
 
 FILLS: tuple[Fill, Fill] = ("mean", "elsewhere")
@@ -99,13 +99,11 @@ def explain(
     effect = log_near - mass
     mean = effect.mean(axis=0)
     first = int(mean.argmax())
-    left, top, right, bottom = seen_box(picture.size, geolocator.preset)
-    width, height = picture.size
     shape = (how.cells, how.cells)
     answer = asked.named(query, np.array([best]))[0]
     return OcclusionMap(
         source=name,
-        seen=(left / width, top / height, right / width, bottom / height),
+        seen=_seen_shares(picture.size, geolocator.preset),
         patch=how.reach / how.cells,
         effect=mean.reshape(shape),
         moved_km=np.asarray(away_km)[place].reshape(shape),
@@ -123,6 +121,11 @@ def explain(
         if references is None
         else most_alike_images(geolocator, query, references, answer, count=most_alike),
     )
+
+
+def _seen_shares(size: tuple[int, int], preset: ImagePreset) -> tuple[float, float, float, float]:
+    (left, top, right, bottom), (width, height) = seen_box(size, preset), size
+    return left / width, top / height, right / width, bottom / height
 
 
 def most_alike_images(
