@@ -19,8 +19,7 @@ from geoloc.inference.naming import named_places
 from geoloc.inference.occlusion_map import OcclusionMap, TrainingImage
 from geoloc.inference.pictures import ImageLike, open_picture, source_name
 from geoloc.inference.ranked_places import RankedPlaces
-from geoloc.models import DualEncoder
-from geoloc.models.image_encoder import ImagePreset
+from geoloc.models import DualEncoder, ImagePreset
 from geoloc.retrieval import Candidates, Embedded, Gallery
 
 FILLS: tuple[Fill, Fill] = ("mean", "elsewhere")
