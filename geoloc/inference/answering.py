@@ -24,7 +24,7 @@ from geoloc.inference.heat import HeatGrid
 from geoloc.inference.naming import named_places
 from geoloc.inference.place_field import PlaceField
 from geoloc.inference.ranked_places import Search, rank_places
-from geoloc.inference.resolution import resolution_km
+from geoloc.inference.resolution import median_spacing_km, resolution_km
 from geoloc.inference.sureness import answer_radii
 from geoloc.retrieval import Candidates, NearestIndex
 
@@ -201,7 +201,9 @@ class Answerer:
         )
         first_deg = np.array([each.latlon_deg[0] for each in ranked]).reshape(-1, 2)
         known = calibration if moved is None else None
-        radii = answer_radii(known, posterior.probability, first_deg, self._unit)
+        radii = answer_radii(
+            known, posterior.probability, first_deg, self._unit, least_km=self._spacing_km
+        )
         shares = self._areas.shares(posterior.probability)
         strange = [is_unfamiliar(calibration, best) for best in posterior.score.amax(1).tolist()]
         heats = self._heat.heats(posterior.probability) if detail.heat else [None] * len(queries)
@@ -249,7 +251,11 @@ class Answerer:
     @cached_property
     def resolution_km(self) -> float:
         """See `geoloc.inference.resolution.resolution_km`, of the candidates."""
-        return resolution_km(self.candidates.latlon_deg)
+        return resolution_km(self._spacing_km)
+
+    @cached_property
+    def _spacing_km(self) -> float:
+        return median_spacing_km(self.candidates.latlon_deg)
 
     @cached_property
     def _unit(self) -> Float64[np.ndarray, "place 3"]:

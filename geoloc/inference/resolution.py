@@ -30,7 +30,7 @@ def median_spacing_km(latlon_deg: Float64[np.ndarray, "place 2"]) -> float:
     return float(np.median(2.0 * np.arcsin(chord / 2.0))) * EARTH_RADIUS_KM
 
 
-def resolution_km(latlon_deg: Float64[np.ndarray, "place 2"]) -> float:
+def resolution_km(spacing_km: float) -> float:
     """The distance that a gallery's probabilities can be told for.
 
     The least of `STEPS_KM` that is not below twice the median spacing. Within less, the place
@@ -38,7 +38,6 @@ def resolution_km(latlon_deg: Float64[np.ndarray, "place 2"]) -> float:
     whatever the truth is (docs/calibration.md has the figures).
 
     Args:
-        latlon_deg: of the gallery.
+        spacing_km: median spacing of the gallery.
     """
-    wanted = 2.0 * median_spacing_km(latlon_deg)
-    return next((km for km in STEPS_KM if km >= wanted), STEPS_KM[-1])
+    return next((km for km in STEPS_KM if km >= 2.0 * spacing_km), STEPS_KM[-1])

@@ -43,6 +43,8 @@ def answer_radii(
     probability: Float[Tensor, "query place"],
     answer_deg: Float64[np.ndarray, "query 2"],
     unit: Float64[np.ndarray, "place 3"],
+    *,
+    least_km: float,
 ) -> list[tuple[CredibleRadius, ...]]:
     """The radii around each query's first place, by rising level.
 
@@ -52,6 +54,8 @@ def answer_radii(
         probability: of the gallery's places.
         answer_deg: the first places.
         unit: unit vectors of the gallery's places.
+        least_km: no radius is below it: a place that has most of the probability says nothing of
+            where between the gallery's places the truth lies, and a wider radius holds as well.
     """
     profile = MassProfile.of_probabilities(probability, answer_deg, unit)
     if calibration is None:
@@ -60,7 +64,11 @@ def answer_radii(
         radii = calibration.radii_km(profile, answer_deg)
     return [
         tuple(
-            CredibleRadius(level=level, km=float(km[query]), calibrated=calibration is not None)
+            CredibleRadius(
+                level=level,
+                km=max(float(km[query]), least_km),
+                calibrated=calibration is not None,
+            )
             for level, km in radii.items()
         )
         for query in range(len(answer_deg))

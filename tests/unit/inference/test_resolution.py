@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geoloc.geodesy import destination_deg, fibonacci_sphere, pairwise_great_circle_km
-from geoloc.inference.resolution import STEPS_KM, median_spacing_km, resolution_km
+from geoloc.geodesy import fibonacci_sphere, pairwise_great_circle_km
+from geoloc.inference.resolution import median_spacing_km, resolution_km
 
 
 @pytest.mark.parametrize("count", [2, 50, 700])
@@ -17,6 +17,7 @@ def test_spacing_is_the_median_distance_to_the_nearest_other(count: int) -> None
     # Repetitions of a place are no neighbours of it.
     twice = np.concatenate([places_deg, places_deg])
     assert median_spacing_km(twice) == pytest.approx(naive, rel=1e-9)
+    assert median_spacing_km(places_deg[:1]) == 0.0
 
 
 def test_of_many_places_some_are_asked() -> None:
@@ -25,10 +26,8 @@ def test_of_many_places_some_are_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spacing_km", "told_km"), [(0.5, 25), (12.4, 25), (12.6, 50), (49.9, 100), (4000.0, 1000)]
+    ("spacing_km", "told_km"),
+    [(0.5, 25), (12.4, 25), (12.6, 50), (49.9, 100), (4000.0, 1000), (0.0, 25)],
 )
 def test_a_resolution_is_the_next_round_distance(spacing_km: float, told_km: float) -> None:
-    start = np.array([10.0, 20.0])
-    pair = np.stack([start, destination_deg(start, 40.0, spacing_km)])
-    assert resolution_km(pair) == told_km
-    assert resolution_km(pair[:1]) == STEPS_KM[0]
+    assert resolution_km(spacing_km) == told_km

@@ -13,6 +13,7 @@ from geoloc.evaluation.calibration_file import FILE, Calibration
 from geoloc.evaluation.conformal import ALL, ConformalRadius
 from geoloc.geodesy import great_circle_km
 from geoloc.inference import Geolocator
+from geoloc.inference.resolution import median_spacing_km
 
 FOLDER = ("calibration", "seven")
 
@@ -58,6 +59,13 @@ def test_a_calibrated_run_has_its_own_probabilities_and_radius(run, photo, galle
     reached = np.cumsum(expected.numpy()[order])
     passed_km = away_km[order][np.searchsorted(reached, 0.6)]
     assert radius.km == pytest.approx(passed_km, rel=0.08)
+
+
+def test_no_radius_is_finer_than_the_gallery(geolocator, photo):
+    calibration = _calibration(geolocator.gallery, threshold=1e-6)
+    sure = Geolocator(geolocator.model, geolocator.gallery, calibration=calibration)
+    spacing_km = median_spacing_km(geolocator.gallery.latlon_deg)
+    assert sure.locate(photo()).radii[0].km == spacing_km > 1000.0
 
 
 def test_an_infinite_threshold_is_half_the_earth(geolocator, photo):

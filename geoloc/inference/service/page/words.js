@@ -70,6 +70,8 @@ function whyNot(answer) {
     flat_posterior: half
       ? `Half of its probability lies more than ${kilometres(half.km)} from its best guess.`
       : 'Its probability is spread so widely over the Earth that no place stands out.',
+    unfamiliar:
+      'It fits no place as well as 95 % of the images that the model was checked on: it may be from a region that the model has never seen.',
     not_a_photograph:
       'This does not look like a photograph: more like a drawing, a screen, noise or a plain surface.',
   };
