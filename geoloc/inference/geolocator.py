@@ -17,7 +17,7 @@ from geoloc.inference.devices import usable_device
 from geoloc.inference.modes import RetrievalMode
 from geoloc.inference.opening import open_run
 from geoloc.inference.pictures import ImageLike
-from geoloc.inference.released import geoclip_gallery, geoclip_model
+from geoloc.inference.released import default_cache, geoclip_gallery, geoclip_model
 from geoloc.inference.stages import LIKENESS, build_stages
 from geoloc.inference.trip import Travel
 from geoloc.models import DualEncoder
@@ -28,17 +28,17 @@ from geoloc.retrieval import Candidates, Gallery, NearestIndex
 class Geolocator:
     """Answers where images were taken: the best places of a gallery, with names.
 
-    The model is put into evaluation mode; images are prepared by the model's own preset, so a
-    query sees pixels exactly as validation during training did.
+    The model is put into evaluation mode; images are prepared by its own preset, as in validation.
 
     Args:
         model: the dual encoder.
         gallery: places encoded by that same model, or other `Candidates` of it.
-        index: searches the gallery's embeddings (or candidates'); exact search by default.
+        index: searches their embeddings; exact search by default.
         device: where the model and the gallery's embeddings live.
         calibration: of this model and gallery, for probabilities and radii that hold.
-        decoding: how the first place of an answer follows from the gallery's hits.
-        run: folder of the run behind the model; answers name it, and it keeps what is slow.
+        decoding: how the first place follows from the gallery's hits.
+        run: folder of the run behind the model, which answers name.
+        cache: folder that keeps what is slow to compute; by default one in the run's.
 
     Raises:
         ConfigError: this machine has no such device, or there is no such decoding for these places.
@@ -55,6 +55,7 @@ class Geolocator:
         calibration: Calibration | None = None,
         decoding: Decoding | str = "argmax",
         run: Path | None = None,
+        cache: Path | str | None = None,
     ) -> None:
         self.stages = build_stages(
             model,
@@ -64,6 +65,7 @@ class Geolocator:
             calibration=calibration,
             decoding=check_decoding(decoding),
             run=run,
+            cache=cache,
         )
         self.gallery = gallery
         self.model, self.device = model, self.stages.device
@@ -89,10 +91,8 @@ class Geolocator:
             gallery: name of one of its galleries, or the folder of another; by default the one
                 that run.json calls ``default_gallery``, or the only one there is.
             device: where to compute: ``auto``, ``cpu``, ``cuda``.
-            index: how the gallery is searched, as `parse_index` reads it; what takes time to build
-                is kept in the gallery's folder.
-            backbone_weights: the file of a frozen backbone's weights, where it is not where it
-                was during training.
+            index: see `parse_index`; what is slow to build is kept in the gallery's folder.
+            backbone_weights: file of a frozen backbone's weights, if moved since training.
             mode: what answers beside or instead of the gallery's places, and how.
             decoding: see `Decoding`; by default ``posterior``, but ``argmax`` where a gallery is
                 named, which may be meant as all that an answer can be, with a `mode`, and where
@@ -151,7 +151,7 @@ class Geolocator:
         """
         model = geoclip_model(clip_weights, weights_folder).to(usable_device(device)).eval()
         gallery = geoclip_gallery(model, gallery_file, cache_folder)
-        return cls(model, gallery, device=device)
+        return cls(model, gallery, device=device, cache=cache_folder or default_cache())
 
     @overload
     def locate(

@@ -184,6 +184,7 @@ def build_stages(
     calibration: Calibration | None,
     decoding: Decoding,
     run: Path | None,
+    cache: Path | str | None = None,
 ) -> Stages:
     """Put the parts of a geolocator together; arguments and errors as `Geolocator` has them."""
     fingerprint = model.fingerprint()
@@ -198,6 +199,6 @@ def build_stages(
         basis=basis_of(candidates, decoding=decoding, calibration=calibration, run=run),
         decoding=decoding,
         calibration=calibration,
-        cache=None if run is None else run / CORRECTIONS,
+        cache=Path(cache) if cache is not None else None if run is None else run / CORRECTIONS,
     )
     return Stages(model=model, device=device, answerer=answerer)
