@@ -8,8 +8,9 @@ from scipy.spatial import KDTree
 
 from geoloc.geodesy import EARTH_RADIUS_KM, unit_vectors
 
-STEPS_KM = (25.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-"""Distances that probabilities are told for."""
+STEPS_KM = (25.0, 50.0, 100.0, 200.0)
+"""Distances that probabilities are told for. Not beyond: a list of some harbours has an answer a
+harbour, however far they lie apart."""
 
 _SAMPLE = 2000
 
@@ -33,7 +34,7 @@ def median_spacing_km(latlon_deg: Float64[np.ndarray, "place 2"]) -> float:
 def resolution_km(spacing_km: float) -> float:
     """The distance that a gallery's probabilities can be told for.
 
-    The least of `STEPS_KM` that is not below twice the median spacing. Within less, the place
+    The least of `STEPS_KM` that is not below twice the median spacing, or the last. Within less, the place
     nearest to the truth may well not lie, and the answer's own probability would count as near
     whatever the truth is (docs/calibration.md has the figures).
 

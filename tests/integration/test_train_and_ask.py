@@ -83,9 +83,10 @@ def test_bad_files_get_a_line_each_and_the_rest_is_answered(inside, tmp_path, ca
     told = capsys.readouterr()
     assert len(json.loads(told.out)["answers"]) == 1
     lines = told.err.strip().splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert "nowhere.jpg" in lines[0]
     assert "notes.jpg" in lines[1]
+    assert lines[2].endswith("2 refused")
 
 
 def test_query_without_any_run_is_one_line(tmp_path, monkeypatch, capsys):
@@ -147,7 +148,7 @@ def test_reference_images_answer_beside_places(inside, tmp_path, capsys):
         capsys.readouterr()
         assert main([*words, "--mode", mode, "--csls"]) == 0
         told[mode] = json.loads(capsys.readouterr().out)["answers"][0]
-    assert [answer["gallery"] for answer in told.values()] == [
+    assert [answer["basis"]["gallery"] for answer in told.values()] == [
         "training-places",
         "images",
         "combined",

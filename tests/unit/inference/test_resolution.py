@@ -27,7 +27,7 @@ def test_of_many_places_some_are_asked() -> None:
 
 @pytest.mark.parametrize(
     ("spacing_km", "told_km"),
-    [(0.5, 25), (12.4, 25), (12.6, 50), (49.9, 100), (4000.0, 1000), (0.0, 25)],
+    [(0.5, 25), (12.4, 25), (12.6, 50), (49.9, 100), (4000.0, 200), (0.0, 25)],
 )
 def test_a_resolution_is_the_next_round_distance(spacing_km: float, told_km: float) -> None:
     assert resolution_km(spacing_km) == told_km
