@@ -15,10 +15,11 @@ from torch import Tensor
 
 from geoloc.evaluation.calibration_file import Calibration
 from geoloc.geodesy import unit_vectors
-from geoloc.inference.answers import Answer, Basis
+from geoloc.inference.answers import Answer, Basis, Doubt
 from geoloc.inference.area_shares import AreaShares
+from geoloc.inference.basis import uncalibrated
 from geoloc.inference.continuous import STARTS_AMONG, Decoded, Decoding, decode_places
-from geoloc.inference.doubts import doubts_of, is_unfamiliar
+from geoloc.inference.doubts import doubts_of, flat_posteriors, is_unfamiliar
 from geoloc.inference.gallery_posterior import GalleryPosterior
 from geoloc.inference.heat import HeatGrid
 from geoloc.inference.naming import named_places
@@ -111,6 +112,7 @@ class Answerer:
                 does not hold for words.
         """
         known = self.calibration if photographs else None
+        basis = self.basis if known is self.calibration else uncalibrated(self.basis)
         together = max(1, _HELD // len(self.candidates))
         told: list[Answer] = []
         for start in range(0, len(queries), together):
@@ -124,6 +126,7 @@ class Answerer:
                 detail,
                 moved=self._moved(some, search),
                 calibration=known,
+                basis=basis,
             )
         return told
 
@@ -178,6 +181,7 @@ class Answerer:
         *,
         moved: Decoded | None = None,
         calibration: Calibration | None = None,
+        basis: Basis | None = None,
     ) -> list[Answer]:
         """Posteriors in words.
 
@@ -187,8 +191,8 @@ class Answerer:
             search: gives the hits of each.
             detail: what the answers shall hold.
             moved: first places that are others than the best hits.
-            calibration: that holds for these posteriors. Its radii are of the gallery's own
-                answer, not of one that has moved away from it.
+            calibration: that holds for these posteriors; its radii are of unmoved answers.
+            basis: where it is another than the answerer's.
         """
         ranked = rank_places(
             search,
@@ -199,14 +203,13 @@ class Answerer:
             apart_km=detail.apart_km,
             moved=moved,
         )
-        first_deg = np.array([each.latlon_deg[0] for each in ranked]).reshape(-1, 2)
+        first_deg = np.stack([each.latlon_deg[0] for each in ranked])
         known = calibration if moved is None else None
         radii = answer_radii(
             known, posterior.probability, first_deg, self._unit, least_km=self._spacing_km
         )
-        shares = self._areas.shares(posterior.probability)
-        strange = [is_unfamiliar(calibration, best) for best in posterior.score.amax(1).tolist()]
-        heats = self._heat.heats(posterior.probability) if detail.heat else [None] * len(queries)
+        doubts = self._doubts(queries, posterior, first_deg, calibration)
+        heats = self._heat.heats(posterior.probability) if detail.heat else [None] * len(ranked)
         return [
             Answer(
                 source=query.name,
@@ -215,19 +218,37 @@ class Answerer:
                 radii=within,
                 countries=countries,
                 regions=regions,
-                doubts=doubts_of(photograph=query.photograph, radii=within, unfamiliar=unlike),
-                basis=self.basis,
+                doubts=doubted,
+                basis=basis or self.basis,
                 heat=heat,
             )
-            for query, places, within, unlike, (countries, regions), heat in zip(
+            for query, places, within, doubted, (countries, regions), heat in zip(
                 queries,
                 named_places(ranked, self.candidates.reference_key),
                 radii,
-                strange,
-                shares,
+                doubts,
+                self._areas.shares(posterior.probability),
                 heats,
                 strict=True,
             )
+        ]
+
+    def _doubts(
+        self,
+        queries: Sequence[Query],
+        posterior: GalleryPosterior,
+        first_deg: Float64[np.ndarray, "query 2"],
+        calibration: Calibration | None,
+    ) -> list[tuple[Doubt, ...]]:
+        flat = flat_posteriors(posterior.probability, first_deg, self._unit)
+        best = posterior.score.amax(dim=1).tolist()
+        return [
+            doubts_of(
+                flat=far,
+                unfamiliar=is_unfamiliar(calibration, score),
+                photograph=query.photograph,
+            )
+            for query, far, score in zip(queries, flat, best, strict=True)
         ]
 
     def _search(self, query: Tensor, depth: int) -> Tensor:

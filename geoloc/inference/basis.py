@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +11,8 @@ from geoloc._version import __version__
 from geoloc.evaluation.calibration_file import Calibration
 from geoloc.inference.answers import Basis, MeasuredSplit
 from geoloc.retrieval import Candidates
+
+_PLAIN = "softmax over the gallery, not calibrated; great-circle km"
 
 
 def basis_of(
@@ -62,13 +65,18 @@ def measured_splits(run: Path) -> tuple[MeasuredSplit, ...]:
     return tuple(found)
 
 
+def uncalibrated(basis: Basis) -> Basis:
+    """The same basis for answers that a calibration has no part in."""
+    return replace(basis, calibrated=False, protocol=_PLAIN)
+
+
 def _protocol(calibration: Calibration | None) -> str:
     if calibration is None:
-        return "softmax over the gallery, not calibrated; great-circle km"
+        return _PLAIN
     told = cast("dict[str, Any]", calibration.measured.get("validation") or {})
     source = Path(str(told.get("source", "held-out images"))).name
     count = f", {told['count']} images" if "count" in told else ""
-    return f"calibrated on {source}{count} (geoloc calibrate); great-circle km"
+    return f"probabilities calibrated on {source}{count} (geoloc calibrate); great-circle km"
 
 
 def _json(file: Path) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Float64, UInt8
 from PIL import Image
+from torch import Tensor
 
 from geoloc.evaluation.calibration_file import Calibration
-from geoloc.inference.answers import CredibleRadius, Doubt
+from geoloc.geodesy import EARTH_RADIUS_KM, unit_vectors
+from geoloc.inference.answers import Doubt
 
 FLAT_KM = 2500.0
 """A posterior is flat where half of it lies farther from the answer than a continent is wide."""
@@ -19,14 +21,23 @@ _EQUAL_NEIGHBOURS, _ONE_COLOUR = 0.7, 0.5
 _LEAST_CORRELATION, _LEAST_SPREAD = 0.5, 1.0
 
 
-def posterior_is_flat(radii: Sequence[CredibleRadius]) -> bool:
-    """Whether half of the probability lies beyond `FLAT_KM` of the first place.
+def flat_posteriors(
+    probability: Float[Tensor, "query place"],
+    answer_deg: Float64[np.ndarray, "query 2"],
+    unit: Float64[np.ndarray, "place 3"],
+) -> list[bool]:
+    """Whether more than half of each query's probability lies beyond `FLAT_KM` of its answer.
 
     Args:
-        radii: of an answer; one without a level of one half or more is not judged.
+        probability: of the gallery's places.
+        answer_deg: the first places.
+        unit: unit vectors of the gallery's places.
     """
-    middle = [radius.km for radius in radii if radius.level >= 0.5]
-    return bool(middle) and middle[0] > FLAT_KM
+    near = math.cos(FLAT_KM / EARTH_RADIUS_KM)
+    return [
+        float(one.cpu().numpy()[unit @ centre >= near].sum()) < 0.5
+        for one, centre in zip(probability, unit_vectors(answer_deg), strict=True)
+    ]
 
 
 def is_photograph(picture: Image.Image) -> bool:
@@ -66,18 +77,16 @@ def is_unfamiliar(calibration: Calibration | None, best_score: float) -> bool:
     return known is not None and best_score < known
 
 
-def doubts_of(
-    *, photograph: bool, radii: Sequence[CredibleRadius], unfamiliar: bool = False
-) -> tuple[Doubt, ...]:
+def doubts_of(*, flat: bool, unfamiliar: bool, photograph: bool) -> tuple[Doubt, ...]:
     """The doubts of one answer.
 
     Args:
-        photograph: whether its image (every one, of several) may be one.
-        radii: of the answer.
+        flat: see `flat_posteriors`.
         unfamiliar: see `is_unfamiliar`.
+        photograph: whether its image (every one, of several) may be one.
     """
     told: list[tuple[Doubt, bool]] = [
-        ("flat_posterior", posterior_is_flat(radii)),
+        ("flat_posterior", flat),
         ("unfamiliar", unfamiliar),
         ("not_a_photograph", not photograph),
     ]

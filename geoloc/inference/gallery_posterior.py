@@ -54,8 +54,9 @@ class GalleryPosterior:
         return self.score.topk(min(count, self.score.shape[1]), dim=1).indices
 
     def by_probability(self, count: int) -> Int64[Tensor, "query rank"]:
-        """Rows of the `count` most probable candidates of each query, best first."""
-        return self.probability.topk(min(count, self.probability.shape[1]), dim=1).indices
+        """Rows of the `count` most probable candidates of each query, best first; -1 where none."""
+        best = self.probability.topk(min(count, self.probability.shape[1]), dim=1)
+        return torch.where(best.values > 0, best.indices, -1)
 
 
 def pooled_query(

@@ -34,9 +34,9 @@ def median_spacing_km(latlon_deg: Float64[np.ndarray, "place 2"]) -> float:
 def resolution_km(spacing_km: float) -> float:
     """The distance that a gallery's probabilities can be told for.
 
-    The least of `STEPS_KM` that is not below twice the median spacing, or the last. Within less, the place
-    nearest to the truth may well not lie, and the answer's own probability would count as near
-    whatever the truth is (docs/calibration.md has the figures).
+    The least of `STEPS_KM` that is not below twice the median spacing, or the last. Within less,
+    the place nearest to the truth may well not lie, and the answer's own probability would count
+    as near whatever the truth is (docs/calibration.md has the figures).
 
     Args:
         spacing_km: median spacing of the gallery.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -160,7 +160,8 @@ class Stages:
         latlon_deg = self.answerer.candidates.latlon_deg
         told = trip_posterior(seen, latlon_deg, steps_h, travel or Travel())
         queries = [image.query for image in images]
-        return self.answerer.describe(queries, told, told.by_probability, detail)
+        basis = replace(self.answerer.basis, decoding="argmax")
+        return self.answerer.describe(queries, told, told.by_probability, detail, basis=basis)
 
     def stream(
         self, items: Iterable[ImageLike], detail: AnswerDetail, batch_size: int

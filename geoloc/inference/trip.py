@@ -142,4 +142,5 @@ def smoothed(
 
 def _taking_part(posterior: GalleryPosterior) -> list[Int64[Tensor, " _"]]:
     hits = posterior.by_probability(CANDIDATES).cpu()
-    return [torch.unique(hits[max(at - 1, 0) : at + 2]) for at in range(len(hits))]
+    around = [torch.unique(hits[max(at - 1, 0) : at + 2]) for at in range(len(hits))]
+    return [rows[rows >= 0] for rows in around]

@@ -57,21 +57,25 @@ class SpatialVoteIndex:
         return len(self._inner)
 
     def search(self, query: Float[Tensor, "query embedding"], k: int) -> Ranking:
-        """The min(k, n) best candidates, by falling density.
+        """The min(k, n) best candidates: those that vote by falling density, then by score.
+
+        The voters are the same whatever `k`, and so is what they say.
 
         Raises:
             ValueError: k is below 1 or the widths differ.
             DataError: a query is not of length one.
         """
         found = self._inner.search(query, max(k, self._voters) if k >= 1 else k)
-        place = self._latlon_deg[found.index.cpu().numpy()]
+        voting = found.index[:, : self._voters].cpu().numpy()
+        place = self._latlon_deg[voting]
         density = np.empty(place.shape[:2])
-        score = found.score.double().cpu().numpy()
+        score = found.score[:, : self._voters].double().cpu().numpy()
         for row, (places, scores) in enumerate(zip(place, score, strict=True)):
             apart_km = pairwise_great_circle_km(places, places)
             kernel = np.exp(-0.5 * (apart_km / self._bandwidth_km) ** 2)
             # Summed row by row: candidates of one place get the same sum to the last bit.
             density[row] = (kernel * np.exp(self._scale * (scores - scores.max()))).sum(axis=1)
         falling = torch.from_numpy(density).sort(dim=1, descending=True, stable=True)
-        order = falling.indices[:, :k].to(query.device)
+        behind = torch.arange(voting.shape[1], found.index.shape[1]).expand(len(voting), -1)
+        order = torch.cat([falling.indices, behind], dim=1)[:, :k].to(query.device)
         return Ranking(index=found.index.gather(1, order), score=found.score.gather(1, order))

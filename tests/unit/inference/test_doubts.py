@@ -4,14 +4,11 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
-from geoloc.inference.answers import CredibleRadius
-from geoloc.inference.doubts import FLAT_KM, doubts_of, is_photograph, posterior_is_flat
-
-
-def radius(level: float, km: float) -> CredibleRadius:
-    return CredibleRadius(level=level, km=km, calibrated=False)
+from geoloc.geodesy import great_circle_km, unit_vectors
+from geoloc.inference.doubts import FLAT_KM, doubts_of, flat_posteriors, is_photograph
 
 
 def scene(size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -80,18 +77,23 @@ def test_noise_and_one_colour_are_no_photographs() -> None:
 
 
 def test_a_posterior_is_flat_where_half_of_it_is_farther_than_a_continent() -> None:
-    assert posterior_is_flat([radius(0.5, FLAT_KM + 1), radius(0.9, 9000.0)])
-    assert not posterior_is_flat([radius(0.5, FLAT_KM - 1), radius(0.9, 9000.0)])
-    # Only a calibrated radius of 90 % is known: within it lies more than half.
-    assert not posterior_is_flat([radius(0.9, 900.0)])
-    assert not posterior_is_flat([])
+    places = np.array([[0.0, 0.0], [0.0, 22.0], [0.0, 23.0], [0.0, 180.0]])
+    unit, start = unit_vectors(places), places[:1]
+    assert great_circle_km(places[0], places[1]) < FLAT_KM < great_circle_km(places[0], places[2])
+    for share, flat in (
+        ([0.3, 0.3, 0.2, 0.2], False),
+        ([0.3, 0.1, 0.3, 0.3], True),
+        ([0.0, 0.6, 0.4, 0.0], False),
+        ([0.45, 0.0, 0.55, 0.0], True),
+    ):
+        assert flat_posteriors(torch.tensor([share]), start, unit) == [flat]
 
 
 def test_doubts_are_told_one_by_one() -> None:
-    flat = [radius(0.5, 5000.0)]
-    assert doubts_of(photograph=True, radii=[]) == ()
-    assert doubts_of(photograph=True, radii=flat) == ("flat_posterior",)
-    assert doubts_of(photograph=False, radii=flat) == ("flat_posterior", "not_a_photograph")
-    assert doubts_of(photograph=False, radii=[]) == ("not_a_photograph",)
-    told = doubts_of(photograph=False, radii=flat, unfamiliar=True)
-    assert told == ("flat_posterior", "unfamiliar", "not_a_photograph")
+    def told(flat: bool, unfamiliar: bool, photograph: bool) -> tuple[str, ...]:
+        return doubts_of(flat=flat, unfamiliar=unfamiliar, photograph=photograph)
+
+    assert told(False, False, True) == ()
+    assert told(True, False, True) == ("flat_posterior",)
+    assert told(False, True, True) == ("unfamiliar",)
+    assert told(True, True, False) == ("flat_posterior", "unfamiliar", "not_a_photograph")

@@ -67,6 +67,15 @@ def test_an_unsure_image_between_two_sure_ones_goes_where_they_are() -> None:
     assert later.by_probability(1)[1, 0] == 2
 
 
+def test_places_that_take_no_part_are_no_answers(monkeypatch) -> None:
+    monkeypatch.setattr("geoloc.inference.trip.CANDIDATES", 2)
+    share = torch.tensor([[0.2, 0.5, 0.3]])
+    seen = GalleryPosterior(score=share, probability=share)
+    told = trip_posterior(seen, TOWNS, [], Travel())
+    assert told.by_probability(3).tolist() == [[1, 2, -1]]
+    assert told.probability.sum() == pytest.approx(1.0)
+
+
 def test_one_image_is_a_trip_that_changes_nothing() -> None:
     share = torch.tensor([[0.2, 0.5, 0.3]])
     told = trip_posterior(GalleryPosterior(score=share, probability=share), TOWNS, [], Travel())

@@ -68,3 +68,17 @@ def test_a_bandwidth_of_nothing_is_refused(rows):
         some.search(rows(1, 8, 1), 0)
     with pytest.raises(ValueError, match="3 places for 4"):
         SpatialVoteIndex(inner, np.zeros((3, 2)), scale=1.0, bandwidth_km=1.0)
+
+
+def test_who_votes_does_not_depend_on_how_many_are_asked_for(rows):
+    gallery, query = rows(200, 8, seed=0), rows(3, 8, seed=1)
+    places = np.random.default_rng(0).uniform((-60, -180), (60, 180), (200, 2))
+    index = SpatialVoteIndex(
+        ExactIndex(gallery), places, scale=10.0, bandwidth_km=2000.0, voters=20
+    )
+    deep = index.search(query, 200).index
+    for k in (1, 5, 20, 21, 60):
+        assert torch.equal(index.search(query, k).index, deep[:, :k])
+    by_score = ExactIndex(gallery).search(query, 200).index
+    assert {*deep[0, :20].tolist()} == {*by_score[0, :20].tolist()}
+    assert torch.equal(deep[:, 20:], by_score[:, 20:])
