@@ -13,6 +13,7 @@ from geoloc.evaluation.calibration_file import FILE, Calibration
 from geoloc.evaluation.conformal import ALL, ConformalRadius
 from geoloc.geodesy import great_circle_km
 from geoloc.inference import Geolocator
+from geoloc.inference.answering import Query
 from geoloc.inference.resolution import median_spacing_km
 
 FOLDER = ("calibration", "seven")
@@ -59,6 +60,21 @@ def test_a_calibrated_run_has_its_own_probabilities_and_radius(run, photo, galle
     reached = np.cumsum(expected.numpy()[order])
     passed_km = away_km[order][np.searchsorted(reached, 0.6)]
     assert radius.km == pytest.approx(passed_km, rel=0.08)
+
+
+def test_words_are_answered_without_the_calibration_and_say_so(geolocator):
+    calibration = replace(_calibration(geolocator.gallery), familiar_score=2.0)
+    sure = Geolocator(geolocator.model, geolocator.gallery, calibration=calibration)
+    query = geolocator.gallery.embedding[:1]
+    told = [
+        sure.stages.answerer.answers(
+            [Query(name="q")], query, sure.stages.detail(), photographs=photographs
+        )[0]
+        for photographs in (True, False)
+    ]
+    assert [answer.basis.calibrated for answer in told] == [True, False]
+    assert ["unfamiliar" in answer.doubts for answer in told] == [True, False]
+    assert [answer.radii[0].calibrated for answer in told] == [True, False]
 
 
 def test_no_radius_is_finer_than_the_gallery(geolocator, photo):
