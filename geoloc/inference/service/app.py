@@ -107,7 +107,7 @@ def _add_asking(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> N
         kind, parameters = media_type(request.headers)
         if kind != "application/json" or parameters.get("charset", "utf-8").lower() != "utf-8":
             raise wrong_content_type("application/json in UTF-8")
-        asked = read_texts(await service.body(request))
+        asked = read_texts(await service.words(request))
         if not 1 <= len(asked.texts) <= limits.texts:
             raise malformed(f"texts are 1 to {limits.texts}")
         if not all(text.strip() and len(text) <= limits.text_characters for text in asked.texts):

@@ -17,7 +17,7 @@ from geoloc.inference.explanation import explain
 from geoloc.inference.formats import answer_json
 from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.prepared import PreparedImage
-from geoloc.inference.service.failures import RequestError
+from geoloc.inference.service.failures import no_text_tower
 from geoloc.inference.service.options import AnswerOptions
 from geoloc.models.open_clip_encoder import OpenClipEncoder
 
@@ -159,14 +159,12 @@ class Asking:
         return told
 
     def _texts(self, question: TextQuestion) -> Reply | Exception:
-        if not self.takes_texts:
-            return RequestError(501, "no_text_tower", "this model cannot be asked in words")
         try:
             answers = self.geolocator.locate_texts(
                 question.texts, top_k=self._top_k(question.top_k)
             )
         except GeolocError:
-            return RequestError(501, "no_text_tower", "this model's text tower cannot be had")
+            return no_text_tower("this model's text tower cannot be had")
         return self._documents(answers)
 
     def _explained(self, question: ExplainQuestion) -> Reply:

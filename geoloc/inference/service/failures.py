@@ -42,6 +42,11 @@ def wrong_content_type(wanted: str) -> RequestError:
     return RequestError(415, "wrong_content_type", f"send {wanted}")
 
 
+def no_text_tower(message: str = "this model cannot be asked in words") -> RequestError:
+    """501: questions in words have no answer here."""
+    return RequestError(501, "no_text_tower", message)
+
+
 def busy(kind: str, message: str, *, retry_after_s: int = 1) -> RequestError:
     """503: try again later."""
     return RequestError(503, kind, message, headers={"Retry-After": str(retry_after_s)})

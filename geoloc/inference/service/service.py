@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import perf_counter
 from typing import Any
 
@@ -26,7 +26,7 @@ from geoloc.inference.service.asking import (
     TextQuestion,
 )
 from geoloc.inference.service.batching import Batcher
-from geoloc.inference.service.failures import RequestError, busy, malformed
+from geoloc.inference.service.failures import RequestError, busy, malformed, no_text_tower
 from geoloc.inference.service.limits import Allowance
 from geoloc.inference.service.metrics import Metrics
 from geoloc.inference.service.options import answer_options
@@ -100,7 +100,7 @@ class Service:
         """
         self._check_room()
         limits = self.settings.limits
-        async with body_stream(request, limits, self._memory) as stream:
+        async with self._images_stream(request) as stream:
             upload = await read_upload(request, stream, limits)
             options = answer_options(upload.fields, most_top_k=limits.top_k)
             async with self._places_in_queue(len(upload.images)), self._answer_time():
@@ -124,7 +124,7 @@ class Service:
         """
         self._check_room()
         limits = self.settings.limits
-        async with body_stream(request, limits, self._memory) as stream:
+        async with self._images_stream(request) as stream:
             upload = await read_upload(request, stream, limits)
             if len(upload.images) != 1 or upload.fields:
                 raise malformed("to be explained, send one image and nothing else")
@@ -150,14 +150,25 @@ class Service:
             question = TextQuestion(texts=texts, top_k=top_k)
             return _document(await self._batcher.ask(question, size=len(texts)), [])
 
-    async def body(self, request: Request) -> bytes:
-        """The whole body of a request that is no upload of images.
+    async def words(self, request: Request) -> bytes:
+        """The whole body of a question in words.
 
         Raises:
-            RequestError: as `body_stream`.
+            RequestError: 503, 501 such questions cannot be answered, whatever the body is; and as
+                `body_stream`.
         """
-        async with body_stream(request, self.settings.limits, self._memory) as stream:
-            return await read_whole(stream, self.settings.limits)
+        self._check_room()
+        if not self.asking.takes_texts:
+            raise no_text_tower()
+        limits = self.settings.limits
+        most = limits.words_megabytes
+        async with body_stream(request, limits, self._memory, most_megabytes=most) as stream:
+            return await read_whole(stream, limits)
+
+    def _images_stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        limits = self.settings.limits
+        most = limits.request_megabytes
+        return body_stream(request, limits, self._memory, most_megabytes=most)
 
     def _check_room(self) -> None:
         """Refuse, before a body is read, what could not be answered anyway."""

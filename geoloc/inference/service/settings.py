@@ -19,6 +19,11 @@ SHORTEST_KEY = 16
 """Characters that an API key must have at least; `openssl rand -hex 32` gives 64."""
 
 
+# JSON may spell a character beyond U+FFFF as two escapes of six bytes.
+_ESCAPED_BYTES = 12
+_AROUND_TEXTS_BYTES = 1024
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -48,6 +53,12 @@ class LimitsSection(_Section):
     header_seconds: Positive = 10.0
     upload_seconds: Positive = 30.0
     answer_seconds: Positive = 30.0
+
+    @property
+    def words_megabytes(self) -> float:
+        """The most that a question in words can take in JSON, of one body."""
+        longest = self.texts * self.text_characters * _ESCAPED_BYTES + _AROUND_TEXTS_BYTES
+        return min(self.request_megabytes, longest / 1e6)
 
     @model_validator(mode="after")
     def _fit_together(self) -> LimitsSection:

@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 import socket
 import threading
@@ -8,13 +9,11 @@ import httpx
 import jsonschema
 import PIL.Image
 import pytest
-import torch
 
 from geoloc.cli import main
 from geoloc.errors import CheckpointError, ConfigError
 from geoloc.inference.coarseness import cell_of
 from geoloc.inference.explanation import explain
-from geoloc.inference.service.asking import Asking
 from geoloc.inference.service.server import serve
 from geoloc.inference.service.settings import ServiceSettings
 
@@ -116,11 +115,11 @@ MALFORMED = (
     b'{"texts": ["a"], "top_k": "3"}',
     b'{"texts": ["a"], "more": 1}',
     b'{"texts": ["\xff"]}',
-    b'{"texts": ' + b"[" * 100_000,
+    b'{"texts": ' + b"[" * 90_000,
 )
 
 
-def test_questions_in_words_that_are_malformed(serving):
+def test_questions_in_words_that_are_malformed(serving, text_tower):
     with serving() as client:
         for body in MALFORMED:
             asked = client.post("/v1/places", content=body, headers={"content-type": JSON})
@@ -130,15 +129,32 @@ def test_questions_in_words_that_are_malformed(serving):
             assert asked.status_code == 415
 
 
-def test_words_go_to_a_model_that_has_a_text_tower(serving, geolocator, monkeypatch):
-    class Tower:
-        """Stands for a CLIP's text tower, which is too large for a test."""
+def test_a_question_in_words_is_no_larger_than_its_texts_may_be(serving, text_tower):
+    limits = {"texts": 2, "text_characters": 10}
+    whole = json.dumps({"texts": ["\U0001f30d" * 10] * 2, "top_k": 5})
+    zeros = '{"texts": [' + "0," * 2_000 + "0]}"
+    with serving(limits=limits) as client:
+        asked = [
+            client.post("/v1/places", content=body, headers={"content-type": JSON})
+            for body in (whole, zeros, iter([zeros.encode()]))
+        ]
+    # The longest that may be asked, each character spelled in twelve bytes; and too much.
+    assert "\\ud83c" in whole
+    assert [response.status_code for response in asked] == [200, 413, 413]
 
-        def encode(self, texts):
-            return torch.ones(len(texts), geolocator.model.image_encoder.feature_dim)
 
-    geolocator._texts = Tower()
-    monkeypatch.setattr(Asking, "takes_texts", True)
+def test_what_cannot_be_answered_in_words_is_refused_before_its_body(serving):
+    head = b"POST /v1/places HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with serving() as client, plain_connection(client) as connection:
+        connection.sendall(head + b"Content-Length: 50\r\n\r\n")
+        assert connection.recv(20).startswith(b"HTTP/1.1 501")
+
+
+def plain_connection(client):
+    return socket.create_connection(("127.0.0.1", client.base_url.port), timeout=10)
+
+
+def test_words_go_to_a_model_that_has_a_text_tower(serving, text_tower):
     with serving() as client:
         response = client.post("/v1/places", json={"texts": ["a beach", "ice"], "top_k": 2})
         checker(client, "Document").validate(response.json())
