@@ -24,7 +24,7 @@ SECURITY_HEADERS = {
     "permissions-policy": "camera=(self), geolocation=(), microphone=()",
     "cross-origin-opener-policy": "same-origin",
 }
-_UNLOGGED = {"/health", "/ready", "/metrics"}
+_WATCHING = {"/health", "/ready", "/metrics"}
 _HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
@@ -34,7 +34,8 @@ class Guard:
     Args:
         app: the application.
         metrics: is told of every request.
-        most_requests: that are answered at once; others get 503.
+        most_requests: that are answered at once; others get 503, except who asks for health,
+            readiness or metrics.
         most_header_bytes: of a request's line and headers; others get 431.
         access_log: whether each request has a line in the log: method, route, status, time.
     """
@@ -69,13 +70,15 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
+        # Whoever watches over the service must reach it when it is busiest.
+        cost = 0 if scope["path"] in _WATCHING else 1
         try:
             _check_headers(scope, self._most_header_bytes)
-            self._active.take(1)
+            self._active.take(cost)
             try:
                 await self._app(scope, receive, guarded_send)
             finally:
-                self._active.give_back(1)
+                self._active.give_back(cost)
         except RequestError as error:
             await self._refuse(error, scope, receive, guarded_send)
         except Exception as error:
@@ -88,7 +91,7 @@ class Guard:
         route = _route(scope)
         self._metrics.requests.labels(route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        if self._access_log and route not in _UNLOGGED:
+        if self._access_log and route not in _WATCHING:
             logger.info("%s %s %d %.0f ms", _method(scope), route, status, 1e3 * seconds)
 
     async def _refuse(

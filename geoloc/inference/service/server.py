@@ -39,6 +39,7 @@ def make_server(
             most_connections=limits.connections,
             header_seconds=limits.header_seconds,
             drain_seconds=limits.upload_seconds,
+            send_seconds=limits.send_seconds,
         ),
         ws="none",
         lifespan="on",

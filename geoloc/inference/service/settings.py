@@ -36,7 +36,7 @@ class LimitsSection(_Section):
     are refused without being decoded. `images`: of one request. `queue_images`: images (and texts)
     that have been read and not yet answered; beyond that, 503. `requests`, `connections`: at once.
     `header_seconds`, `upload_seconds`, `answer_seconds`: how long headers, the body and the answer
-    may take.
+    may take. `send_seconds`: in which a client must take some 100 kB of its answer, or its end.
     """
 
     request_megabytes: Positive = 50.0
@@ -53,6 +53,7 @@ class LimitsSection(_Section):
     header_seconds: Positive = 10.0
     upload_seconds: Positive = 30.0
     answer_seconds: Positive = 30.0
+    send_seconds: Positive = 20.0
 
     @property
     def words_megabytes(self) -> float:

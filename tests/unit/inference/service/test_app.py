@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import logging
@@ -332,6 +333,25 @@ def test_a_full_queue_says_when_to_come_again(serving, geolocator, png, monkeypa
         assert int(refused.headers["retry-after"]) >= 1
         assert first[0].status_code == 200
         assert send(client, png()).status_code == 200
+
+
+def test_who_does_not_read_is_not_waited_for(serving):
+    limits = {"requests": 4, "connections": 50, "send_seconds": 0.2}
+    asked = b"GET /static/land.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100
+    with serving(limits=limits) as client, contextlib.ExitStack() as silent:
+        for _ in range(5):
+            connection = silent.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", client.base_url.port))
+            connection.sendall(asked)
+        deadline = time.monotonic() + 20
+        while client.get("/static/style.css").status_code != 503:
+            assert time.monotonic() < deadline
+        # They fill the requests that are answered at once, but nobody is kept from watching.
+        for path in ("/health", "/ready", "/metrics"):
+            assert client.get(path).status_code == 200
+        while client.get("/static/style.css").status_code != 200:
+            assert time.monotonic() < deadline
 
 
 def test_what_has_begun_is_finished_and_nothing_new_is_taken(serving, geolocator, png, monkeypatch):
