@@ -124,10 +124,8 @@ class Asking:
         for at, question in enumerate(questions):
             if isinstance(question, ImageQuestion):
                 asked[at] = question
-            elif isinstance(question, TextQuestion):
-                replies[at] = self._texts(question)
             else:
-                replies[at] = self._explained(question)
+                replies[at] = self._alone(question)
         for at, reply in self._images(asked):
             replies[at] = reply
         return replies
@@ -157,6 +155,15 @@ class Asking:
             documents = dict(zip(chosen, self._documents(answers), strict=True))
             told += [(at, [documents[row] for row in rows[at]]) for at in positions]
         return told
+
+    def _alone(self, question: TextQuestion | ExplainQuestion) -> Reply | Exception:
+        # Images that came in the same batch are answered whatever becomes of this question.
+        try:
+            if isinstance(question, TextQuestion):
+                return self._texts(question)
+            return self._explained(question)
+        except Exception as error:
+            return error
 
     def _texts(self, question: TextQuestion) -> Reply | Exception:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from starlette.responses import JSONResponse
 
 
@@ -59,3 +61,9 @@ def error_response(error: RequestError) -> JSONResponse:
         status_code=error.status,
         headers=error.headers,
     )
+
+
+def where(error: BaseException) -> str:
+    """The functions and lines that an error came through, innermost first; none of its words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from geoloc.inference.service.failures import RequestError, error_response, malformed
+from geoloc.inference.service.failures import RequestError, error_response, malformed, where
 from geoloc.inference.service.limits import Allowance
 from geoloc.inference.service.metrics import Metrics
 
@@ -83,7 +82,7 @@ class Guard:
             await self._refuse(error, scope, receive, guarded_send)
         except Exception as error:
             # The message of an unforeseen error could quote what somebody sent: only where it was.
-            logger.error("%s at %s", type(error).__name__, _where(error))
+            logger.error("%s at %s", type(error).__name__, where(error))
             if status == 0:
                 broken = RequestError(500, "internal", "something broke in the service")
                 await self._refuse(broken, scope, receive, guarded_send)
@@ -125,8 +124,3 @@ def _route(scope: Scope) -> str:
     # Routes that are not FastAPI's own leave no name.
     known = (name for name in ("/openapi.json", "/static") if asked.startswith(name))
     return next(known, "other")
-
-
-def _where(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))

@@ -45,9 +45,9 @@ class PatientProtocol(H11Protocol):
         if len(self.connections) > self.most_connections:
             transport.abort()
             return
-        # So that writing is paused exactly while something is unsent: the answer's last bytes count.
+        # So that writing is paused exactly while something is unsent, were it an answer's end.
         transport.set_write_buffer_limits(high=0)
-        # The kernel takes more only once a third of its buffer is free: small steps are seen sooner.
+        # The kernel takes more only once a third of its buffer is free: see smaller steps.
         connected = transport.get_extra_info("socket")
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._watch()

@@ -3,6 +3,8 @@ import io
 import json
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -12,9 +14,11 @@ import PIL.Image
 import pytest
 
 from geoloc.cli import main
-from geoloc.errors import CheckpointError, ConfigError
+from geoloc.errors import CheckpointError, ConfigError, GeolocError
 from geoloc.inference.coarseness import cell_of
 from geoloc.inference.explanation import explain
+from geoloc.inference.service.asking import Asking, ExplainQuestion, ImageQuestion, TextQuestion
+from geoloc.inference.service.options import AnswerOptions
 from geoloc.inference.service.server import serve
 from geoloc.inference.service.settings import ServiceSettings
 
@@ -218,6 +222,44 @@ def test_explanations_by_config(serving, geolocator, png):
     )
     assert all(km % 300.0 == 0 for row in coarse["moved_km"] for km in row)
     assert coarse["effect"] == own["effect"]
+
+
+def test_one_explanation_at_a_time_and_it_is_a_batch(serving, geolocator, png, monkeypatch):
+    free, waiting = threading.Event(), threading.Event()
+
+    def slowly(*args, **how):
+        waiting.set()
+        assert free.wait(10)
+        return explain(*args, **how)
+
+    monkeypatch.setattr("geoloc.inference.service.asking.explain", slowly)
+    one = {"image": ("a.png", png(3))}
+    with serving(explain=True, batching={"images": 16}) as client:
+        first = []
+        thread = threading.Thread(
+            target=lambda: first.append(client.post("/v1/explain", files=one))
+        )
+        thread.start()
+        assert waiting.wait(10)
+        assert "geoloc_queue_images 16.0" in client.get("/metrics").text
+        second = client.post("/v1/explain", files=one)
+        free.set()
+        thread.join()
+        assert (second.status_code, error_kind(second)) == (503, "overloaded")
+        assert first[0].status_code == 200
+        assert client.post("/v1/explain", files=one).status_code == 200
+
+
+def test_questions_that_fail_are_nobody_elses(geolocator, png):
+    asking = Asking(lambda: geolocator, coarse_km=0.0, megapixels=50.0)
+    asking.open()
+    good = ImageQuestion(images=(asking.prepare(png(), "a.png"),), options=AnswerOptions())
+    bad = ExplainQuestion(data=b"no image", name="b.png")
+    texts = TextQuestion(texts=("a beach",), top_k=0)
+    replies = asking.answer([bad, good, texts])
+    assert isinstance(replies[0], Exception)
+    assert isinstance(replies[2], Exception)
+    assert replies[1][0]["source"] == "a.png"
 
 
 def test_about_health_ready_metrics(serving, geolocator, png):
@@ -444,6 +486,47 @@ def test_a_run_that_cannot_be_loaded_ends_the_service():
 
     with pytest.raises(CheckpointError, match="no such run"):
         serve(settings_of(port=0), load)
+
+
+def broken_load():
+    raise ImportError("no such library")
+
+
+def test_whatever_else_keeps_a_model_from_loading_ends_the_service_too(caplog):
+    with pytest.raises(GeolocError, match="ImportError: no such library"):
+        serve(settings_of(port=0), broken_load)
+    assert "ImportError at broken_load" in caplog.text
+
+
+def test_a_model_that_has_stopped_is_not_ready(geolocator, running_service, caplog):
+    with running_service(geolocator, load=broken_load, wait=False) as client:
+        deadline = time.monotonic() + 10
+        while "the log says why" not in client.get("/ready").text:
+            assert time.monotonic() < deadline
+        assert client.get("/ready").status_code == 503
+    assert "ImportError at broken_load" in caplog.text
+
+
+def test_a_service_is_ended_while_its_model_is_being_loaded():
+    script = """
+import time
+from geoloc.inference.service.server import serve
+from geoloc.inference.service.settings import ServiceSettings
+
+def load():
+    print("loading", flush=True)
+    time.sleep(300)
+
+serve(ServiceSettings(port=0, shutdown_seconds=0.2), load)
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "loading\n"
+        process.terminate()
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 def test_the_command_refuses_keys_and_runs_that_are_none(tmp_path, capsys):
