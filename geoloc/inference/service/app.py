@@ -81,6 +81,7 @@ def create_app(
             allow_origins=settings.access.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-api-key"],
+            expose_headers=["retry-after"],
         )
     return Guard(
         app,

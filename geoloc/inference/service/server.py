@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import signal
@@ -79,6 +80,10 @@ def serve(settings: ServiceSettings, load: Callable[[], Geolocator]) -> None:
         server.should_exit = True
 
     server = make_server(settings, load, failed=failed, stuck=stuck.set)
+    if not settings.access.asks_for_keys and not _is_loopback(settings.host):
+        logger.warning(
+            "no API key is asked for at %s: whoever reaches the port may ask", settings.host
+        )
     # uvicorn raises the signal again once it has finished; a service that was told to end and did
     # so has not failed.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
@@ -100,3 +105,10 @@ def serve(settings: ServiceSettings, load: Callable[[], Geolocator]) -> None:
         raise GeolocError(f"the model has stopped: {kind}: {failures[0]}") from failures[0]
     if failures:
         raise failures[0]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -85,15 +85,20 @@ class BatchingSection(_Section):
 class AccessSection(_Section):
     """Who may ask.
 
-    Keys from `api_keys`, from the lines of `api_keys_file` and from the words of the environment
-    variable named by `api_keys_variable` count alike; with none at all the service is open. They
-    are asked for under /v1/ and /metrics. `cors_origins`: other pages whose scripts may ask.
+    Keys from `api_keys`, from the lines of `api_keys_file` (but those that begin with #) and from
+    the words of the environment variable named by `api_keys_variable` count alike; with none at all
+    the service is open. They are asked for under /v1/ and /metrics. `cors_origins`: other pages whose scripts may ask.
     """
 
     api_keys: tuple[SecretStr, ...] = ()
     api_keys_file: Path | None = None
     api_keys_variable: str | None = None
     cors_origins: tuple[str, ...] = ()
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether any source of keys is named."""
+        return bool(self.api_keys or self.api_keys_file or self.api_keys_variable)
 
 
 class ServiceSettings(_Section):
@@ -125,7 +130,7 @@ def key_digests(access: AccessSection) -> tuple[bytes, ...]:
     """
     keys = [secret.get_secret_value() for secret in access.api_keys]
     if access.api_keys_file is not None:
-        keys += _named("access.api_keys_file", _read(access.api_keys_file).split())
+        keys += _named("access.api_keys_file", _key_lines(access.api_keys_file))
     if access.api_keys_variable is not None:
         words = os.environ.get(access.api_keys_variable, "").replace(",", " ").split()
         keys += _named("access.api_keys_variable", words)
@@ -143,8 +148,13 @@ def _named(source: str, keys: list[str]) -> list[str]:
     return keys
 
 
-def _read(path: Path) -> str:
+def _key_lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8")
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"access.api_keys_file {path} cannot be read") from None
+    keys = [line for line in lines if line and not line.startswith("#")]
+    # Words of a remark without its # would be keys that everybody can guess.
+    if any(len(key.split()) > 1 for key in keys):
+        raise ConfigError(f"access.api_keys_file {path} has a key a line; remarks begin with #")
+    return keys

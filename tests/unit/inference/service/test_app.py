@@ -310,6 +310,8 @@ def test_only_named_origins_may_ask(serving):
             ).headers.get("access-control-allow-origin")
             for origin in ("https://maps.example", "https://evil.example")
         ]
+        asked = client.get("/health", headers={"origin": "https://maps.example"})
+        assert asked.headers["access-control-expose-headers"] == "retry-after"
     assert seen == ["https://maps.example", None]
     with serving() as client:
         plain = client.get("/health", headers={"origin": "https://maps.example"})
@@ -536,6 +538,21 @@ def test_the_command_refuses_keys_and_runs_that_are_none(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "never on the command line" in told
     assert "a-secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("host", "access", "warns"),
+    [
+        ("0.0.0.0", {}, True),
+        ("0.0.0.0", {"api_keys": (KEY,)}, False),
+        ("127.0.0.1", {}, False),
+        ("localhost", {}, False),
+    ],
+)
+def test_a_service_without_keys_that_others_reach_is_warned_of(host, access, warns, caplog):
+    with pytest.raises(GeolocError):
+        serve(settings_of(port=0, host=host, access=access), broken_load)
+    assert ("no API key is asked for" in caplog.text) is warns
 
 
 def test_an_address_that_is_taken_is_an_error(geolocator):
