@@ -87,7 +87,8 @@ class AccessSection(_Section):
 
     Keys from `api_keys`, from the lines of `api_keys_file` (but those that begin with #) and from
     the words of the environment variable named by `api_keys_variable` count alike; with none at all
-    the service is open. They are asked for under /v1/ and /metrics. `cors_origins`: other pages whose scripts may ask.
+    the service is open. They are asked for under /v1/ and /metrics. `cors_origins`: other pages
+    whose scripts may ask.
     """
 
     api_keys: tuple[SecretStr, ...] = ()
