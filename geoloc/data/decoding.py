@@ -18,6 +18,7 @@ MAX_MEGABYTES = 100.0
 # MPO (stereo JPEG of cameras) needs no entry: Pillow opens it through its JPEG door.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _BACKGROUND = (255, 255, 255)
+_BAND_PIXELS = 1 << 18
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -189,21 +190,29 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         if image.mode == "LAB":
             return image.convert("RGB")
-        layer = image.convert("RGBA")
+        # No copy is held longer than it must be: a large image has four bytes a pixel in each.
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
         canvas = Image.new("RGBA", layer.size, (*_BACKGROUND, 255))
-        return Image.alpha_composite(canvas, layer).convert("RGB")
+        flat = Image.alpha_composite(canvas, layer)
+        del canvas, layer
+        return flat.convert("RGB")
     # A copy, since the opened file is about to be closed.
     return image.copy() if image.mode == "RGB" else image.convert("RGB")
 
 
 def _gray_to_rgb(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
+    values = np.asarray(image)
     finite = np.isfinite(values)
     if image.mode.startswith("I;16") or image.format == "PNG":
         low, high = 0.0, 65535.0
     else:
         low = float(values[finite].min()) if finite.any() else 0.0
         high = float(values[finite].max()) if finite.any() else 1.0
-    scaled = (np.where(finite, values, low) - low) / max(high - low, 1e-12)
-    gray = np.clip(np.rint(scaled * 255.0), 0, 255).astype(np.uint8)
+    gray = np.empty(values.shape, dtype=np.uint8)
+    rows = max(1, _BAND_PIXELS // max(1, image.width))
+    # Band by band: the whole of it in float64 would take 30 bytes a pixel.
+    for band in (slice(top, top + rows) for top in range(0, len(values), rows)):
+        exact = values[band].astype(np.float64)
+        scaled = (np.where(finite[band], exact, low) - low) / max(high - low, 1e-12)
+        gray[band] = np.clip(np.rint(scaled * 255.0), 0, 255)
     return Image.fromarray(gray, mode="L").convert("RGB")

@@ -22,8 +22,8 @@ def load_service_settings(
             and no API keys, since everybody on a machine can read its command lines.
 
     Raises:
-        ConfigError: a file is missing or no mapping, a key is unknown, a value impossible, or a
-            word holds an API key.
+        ConfigError: a file is missing or no mapping, a key is unknown, a value impossible, a
+            word holds an API key, or a source of keys is named and empty.
     """
     tree: dict[str, Any] = {} if path is None else read_tree(Path(path))
     for word in overrides:
@@ -35,8 +35,17 @@ def load_service_settings(
                 "environment (access.api_keys_variable), never on the command line"
             )
         apply_override(tree, word)
+        _refuse_lost_source(name, tree)
     _refuse_odd_keys(tree.get("access"))
     return model_from_tree(tree, ServiceSettings, where="defaults" if path is None else str(path))
+
+
+def _refuse_lost_source(name: str, tree: dict[str, Any]) -> None:
+    """Refuse `access.api_keys_file=$LOST`: it would open a service that was meant to be closed."""
+    section, _, key = name.partition(".")
+    sources = {"api_keys_file", "api_keys_variable"}
+    if section == "access" and key in sources and not tree[section][key]:
+        raise ConfigError(f"{name}= names nothing: leave it out, or say where the API keys are")
 
 
 def _refuse_odd_keys(access: Any) -> None:
@@ -45,3 +54,5 @@ def _refuse_odd_keys(access: Any) -> None:
     listed = cast("list[object]", keys) if isinstance(keys, list) else [None]
     if not all(isinstance(key, str) for key in listed):
         raise ConfigError("access.api_keys is a list of words, each in quotes")
+    if isinstance(access, dict) and "api_keys" in access and not listed:
+        raise ConfigError("access.api_keys is empty: leave it out to ask for no API keys")

@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from geoloc._version import __version__
-from geoloc.errors import GeolocError
 from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.service.api_description import describe, responses
 from geoloc.inference.service.failures import (
@@ -38,20 +37,22 @@ def create_app(
     settings: ServiceSettings,
     load: Callable[[], Geolocator],
     *,
-    failed: Callable[[GeolocError], None] | None = None,
+    failed: Callable[[BaseException], None] | None = None,
+    stuck: Callable[[], None] | None = None,
 ) -> ASGIApp:
     """The application of the service.
 
     Args:
         settings: of the service.
         load: gives the geolocator; called once the application runs, in a thread.
-        failed: told why the geolocator cannot be loaded.
+        failed: told why the geolocator cannot be loaded, or has stopped.
+        stuck: told that a thread could not be waited for at the end.
 
     Raises:
         ConfigError: the API keys cannot be read, or are too short.
     """
     digests = key_digests(settings.access)
-    service = Service(settings, load, failed=failed)
+    service = Service(settings, load, failed=failed, stuck=stuck)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
@@ -80,6 +81,7 @@ def create_app(
             allow_origins=settings.access.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-api-key"],
+            expose_headers=["retry-after"],
         )
     return Guard(
         app,
@@ -107,7 +109,7 @@ def _add_asking(app: FastAPI, service: Service, digests: tuple[bytes, ...]) -> N
         kind, parameters = media_type(request.headers)
         if kind != "application/json" or parameters.get("charset", "utf-8").lower() != "utf-8":
             raise wrong_content_type("application/json in UTF-8")
-        asked = read_texts(await service.body(request))
+        asked = read_texts(await service.words(request))
         if not 1 <= len(asked.texts) <= limits.texts:
             raise malformed(f"texts are 1 to {limits.texts}")
         if not all(text.strip() and len(text) <= limits.text_characters for text in asked.texts):

@@ -17,7 +17,7 @@ from geoloc.inference.explanation import explain
 from geoloc.inference.formats import answer_json
 from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.prepared import PreparedImage
-from geoloc.inference.service.failures import RequestError
+from geoloc.inference.service.failures import no_text_tower
 from geoloc.inference.service.options import AnswerOptions
 from geoloc.models.open_clip_encoder import OpenClipEncoder
 
@@ -124,10 +124,8 @@ class Asking:
         for at, question in enumerate(questions):
             if isinstance(question, ImageQuestion):
                 asked[at] = question
-            elif isinstance(question, TextQuestion):
-                replies[at] = self._texts(question)
             else:
-                replies[at] = self._explained(question)
+                replies[at] = self._alone(question)
         for at, reply in self._images(asked):
             replies[at] = reply
         return replies
@@ -158,15 +156,22 @@ class Asking:
             told += [(at, [documents[row] for row in rows[at]]) for at in positions]
         return told
 
+    def _alone(self, question: TextQuestion | ExplainQuestion) -> Reply | Exception:
+        # Images that came in the same batch are answered whatever becomes of this question.
+        try:
+            if isinstance(question, TextQuestion):
+                return self._texts(question)
+            return self._explained(question)
+        except Exception as error:
+            return error
+
     def _texts(self, question: TextQuestion) -> Reply | Exception:
-        if not self.takes_texts:
-            return RequestError(501, "no_text_tower", "this model cannot be asked in words")
         try:
             answers = self.geolocator.locate_texts(
                 question.texts, top_k=self._top_k(question.top_k)
             )
         except GeolocError:
-            return RequestError(501, "no_text_tower", "this model's text tower cannot be had")
+            return no_text_tower("this model's text tower cannot be had")
         return self._documents(answers)
 
     def _explained(self, question: ExplainQuestion) -> Reply:

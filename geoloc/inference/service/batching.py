@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Thread
 from typing import Generic, TypeVar
 
 Question = TypeVar("Question")
@@ -25,7 +26,9 @@ class Batcher(Generic[Question, Reply]):
     """Gathers questions into batches and has them answered one batch at a time, in one thread.
 
     A batch is what waits when the model becomes free; only where that is less than `most` does the
-    oldest question wait up to `wait_s` for company. Questions whose asker has gone are left out.
+    oldest question wait up to `wait_s` for company. Questions whose asker has gone are left out. A
+    batch that fails as a whole is asked again question by question: one bad question is nobody
+    else's.
 
     Args:
         work: answers a batch, a reply or an exception a question, in order; runs in a thread of
@@ -49,19 +52,37 @@ class Batcher(Generic[Question, Reply]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="geoloc-model")
         self._loop_task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to answer, in the running event loop."""
-        self._loop_task = asyncio.get_running_loop().create_task(self._run())
+    def start(self, died: Callable[[BaseException], None]) -> None:
+        """Begin to answer, in the running event loop.
 
-    async def close(self) -> None:
-        """End; what still waits is cancelled."""
+        Args:
+            died: told why, should it ever end by itself.
+        """
+
+        def ended(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                died(error)
+
+        self._loop_task = asyncio.get_running_loop().create_task(self._run())
+        self._loop_task.add_done_callback(ended)
+
+    async def close(self, *, within_s: float) -> bool:
+        """End; what still waits is cancelled.
+
+        Args:
+            within_s: how long what the thread has begun may take.
+
+        Returns:
+            Whether the thread has ended, too.
+        """
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
         for each in self._waiting:
             each.reply.cancel()
         self._waiting.clear()
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        return await end_threads(self._thread, within_s=within_s)
 
     async def ask(self, question: Question, *, size: int) -> Reply:
         """The reply to a question.
@@ -120,15 +141,7 @@ class Batcher(Generic[Question, Reply]):
         return batch
 
     async def _answer(self, batch: Sequence[_Waiting[Question, Reply]]) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            replies = await loop.run_in_executor(
-                self._thread, self._work, [each.question for each in batch]
-            )
-            if len(replies) != len(batch):
-                raise RuntimeError(f"{len(batch)} questions had {len(replies)} replies")
-        except Exception as error:
-            replies = [error] * len(batch)
+        replies = await self._replies([each.question for each in batch])
         for each, reply in zip(batch, replies, strict=True):
             if each.reply.done():
                 continue
@@ -136,3 +149,35 @@ class Batcher(Generic[Question, Reply]):
                 each.reply.set_exception(reply)
             else:
                 each.reply.set_result(reply)
+
+    async def _replies(self, questions: Sequence[Question]) -> Sequence[Reply | Exception]:
+        loop = asyncio.get_running_loop()
+        try:
+            replies = await loop.run_in_executor(self._thread, self._work, questions)
+            if len(replies) != len(questions):
+                raise RuntimeError(f"{len(questions)} questions had {len(replies)} replies")
+        except Exception as error:
+            if len(questions) == 1:
+                return [error]
+            return [reply for each in questions for reply in await self._replies([each])]
+        return replies
+
+
+async def end_threads(pool: ThreadPoolExecutor, *, within_s: float) -> bool:
+    """Let a pool begin nothing more, and wait a while for what it has begun.
+
+    Args:
+        pool: that is no longer needed.
+        within_s: how long is waited.
+
+    Returns:
+        Whether its threads have ended.
+    """
+    # Threads cannot be stopped, and asyncio's own executor would be waited for at the end.
+    joiner = Thread(target=lambda: pool.shutdown(cancel_futures=True), daemon=True)
+    joiner.start()
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + within_s
+    while joiner.is_alive() and loop.time() < deadline_s:
+        await asyncio.sleep(0.005)
+    return not joiner.is_alive()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from starlette.responses import JSONResponse
 
 
@@ -42,6 +44,11 @@ def wrong_content_type(wanted: str) -> RequestError:
     return RequestError(415, "wrong_content_type", f"send {wanted}")
 
 
+def no_text_tower(message: str = "this model cannot be asked in words") -> RequestError:
+    """501: questions in words have no answer here."""
+    return RequestError(501, "no_text_tower", message)
+
+
 def busy(kind: str, message: str, *, retry_after_s: int = 1) -> RequestError:
     """503: try again later."""
     return RequestError(503, kind, message, headers={"Retry-After": str(retry_after_s)})
@@ -54,3 +61,9 @@ def error_response(error: RequestError) -> JSONResponse:
         status_code=error.status,
         headers=error.headers,
     )
+
+
+def where(error: BaseException) -> str:
+    """The functions and lines that an error came through, innermost first; none of its words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))

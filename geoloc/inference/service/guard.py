@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from geoloc.inference.service.failures import RequestError, error_response, malformed
+from geoloc.inference.service.failures import RequestError, error_response, malformed, where
 from geoloc.inference.service.limits import Allowance
 from geoloc.inference.service.metrics import Metrics
 
@@ -24,7 +23,7 @@ SECURITY_HEADERS = {
     "permissions-policy": "camera=(self), geolocation=(), microphone=()",
     "cross-origin-opener-policy": "same-origin",
 }
-_UNLOGGED = {"/health", "/ready", "/metrics"}
+_WATCHING = {"/health", "/ready", "/metrics"}
 _HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
@@ -34,7 +33,8 @@ class Guard:
     Args:
         app: the application.
         metrics: is told of every request.
-        most_requests: that are answered at once; others get 503.
+        most_requests: that are answered at once; others get 503, except who asks for health,
+            readiness or metrics.
         most_header_bytes: of a request's line and headers; others get 431.
         access_log: whether each request has a line in the log: method, route, status, time.
     """
@@ -69,18 +69,20 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
+        # Whoever watches over the service must reach it when it is busiest.
+        cost = 0 if scope["path"] in _WATCHING else 1
         try:
             _check_headers(scope, self._most_header_bytes)
-            self._active.take(1)
+            self._active.take(cost)
             try:
                 await self._app(scope, receive, guarded_send)
             finally:
-                self._active.give_back(1)
+                self._active.give_back(cost)
         except RequestError as error:
             await self._refuse(error, scope, receive, guarded_send)
         except Exception as error:
             # The message of an unforeseen error could quote what somebody sent: only where it was.
-            logger.error("%s at %s", type(error).__name__, _where(error))
+            logger.error("%s at %s", type(error).__name__, where(error))
             if status == 0:
                 broken = RequestError(500, "internal", "something broke in the service")
                 await self._refuse(broken, scope, receive, guarded_send)
@@ -88,7 +90,7 @@ class Guard:
         route = _route(scope)
         self._metrics.requests.labels(route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        if self._access_log and route not in _UNLOGGED:
+        if self._access_log and route not in _WATCHING:
             logger.info("%s %s %d %.0f ms", _method(scope), route, status, 1e3 * seconds)
 
     async def _refuse(
@@ -122,8 +124,3 @@ def _route(scope: Scope) -> str:
     # Routes that are not FastAPI's own leave no name.
     known = (name for name in ("/openapi.json", "/static") if asked.startswith(name))
     return next(known, "other")
-
-
-def _where(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from geoloc.inference.service.failures import malformed
 
@@ -167,7 +167,8 @@ class Texts(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    texts: list[str]
+    # Without it each wrong element would have an error of its own.
+    texts: Annotated[list[str], FailFast()]
     top_k: int = 5
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
+import os
 import signal
 from collections.abc import Callable
+from threading import Event
 
 import uvicorn
 
@@ -13,32 +17,37 @@ from geoloc.inference.service.app import create_app
 from geoloc.inference.service.protocol import patient_protocol
 from geoloc.inference.service.settings import ServiceSettings
 
+logger = logging.getLogger("geoloc.service")
+
 
 def make_server(
     settings: ServiceSettings,
     load: Callable[[], Geolocator],
     *,
-    failed: Callable[[GeolocError], None] | None = None,
+    failed: Callable[[BaseException], None] | None = None,
+    stuck: Callable[[], None] | None = None,
 ) -> uvicorn.Server:
     """A server of the service, not yet listening.
 
     Args:
         settings: of the service.
         load: gives the geolocator; called in a thread while the server already listens.
-        failed: told why it cannot be loaded.
+        failed: told why it cannot be loaded, or has stopped.
+        stuck: told that a thread could not be waited for at the end.
 
     Raises:
         ConfigError: the API keys cannot be read, or are too short.
     """
     limits = settings.limits
     config = uvicorn.Config(
-        create_app(settings, load, failed=failed),
+        create_app(settings, load, failed=failed, stuck=stuck),
         host=settings.host,
         port=settings.port,
         http=patient_protocol(
             most_connections=limits.connections,
             header_seconds=limits.header_seconds,
             drain_seconds=limits.upload_seconds,
+            send_seconds=limits.send_seconds,
         ),
         ws="none",
         lifespan="on",
@@ -60,16 +69,21 @@ def serve(settings: ServiceSettings, load: Callable[[], Geolocator]) -> None:
         load: as for `make_server`.
 
     Raises:
-        GeolocError: whatever `load` raised.
+        GeolocError: whatever `load` raised, or the model has stopped.
         ConfigError: the API keys cannot be read, or the address cannot be had.
     """
-    failures: list[GeolocError] = []
+    failures: list[BaseException] = []
+    stuck = Event()
 
-    def failed(error: GeolocError) -> None:
+    def failed(error: BaseException) -> None:
         failures.append(error)
         server.should_exit = True
 
-    server = make_server(settings, load, failed=failed)
+    server = make_server(settings, load, failed=failed, stuck=stuck.set)
+    if not settings.access.asks_for_keys and not _is_loopback(settings.host):
+        logger.warning(
+            "no API key is asked for at %s: whoever reaches the port may ask", settings.host
+        )
     # uvicorn raises the signal again once it has finished; a service that was told to end and did
     # so has not failed.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
@@ -81,5 +95,20 @@ def serve(settings: ServiceSettings, load: Callable[[], Geolocator]) -> None:
         ) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+    if stuck.is_set() and not failures:
+        logger.warning("ended without waiting for the model or an image any longer")
+        logging.shutdown()
+        # Python itself would wait for the thread, for as long as it takes.
+        os._exit(0)
+    if failures and not isinstance(failures[0], GeolocError):
+        kind = type(failures[0]).__name__
+        raise GeolocError(f"the model has stopped: {kind}: {failures[0]}") from failures[0]
     if failures:
         raise failures[0]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

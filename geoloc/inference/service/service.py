@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import perf_counter
 from typing import Any
 
@@ -25,8 +25,14 @@ from geoloc.inference.service.asking import (
     Reply,
     TextQuestion,
 )
-from geoloc.inference.service.batching import Batcher
-from geoloc.inference.service.failures import RequestError, busy, malformed
+from geoloc.inference.service.batching import Batcher, end_threads
+from geoloc.inference.service.failures import (
+    RequestError,
+    busy,
+    malformed,
+    no_text_tower,
+    where,
+)
 from geoloc.inference.service.limits import Allowance
 from geoloc.inference.service.metrics import Metrics
 from geoloc.inference.service.options import answer_options
@@ -35,6 +41,8 @@ from geoloc.inference.service.uploads import Upload, body_stream, read_upload, r
 
 logger = logging.getLogger("geoloc.service")
 
+_LAST_SECONDS = 5.0
+
 
 class Service:
     """All that lives as long as the server: the model, the batches, the threads, the counts.
@@ -42,7 +50,8 @@ class Service:
     Args:
         settings: of the service.
         load: gives the geolocator, in the model's thread, while the server already listens.
-        failed: told why the model cannot be loaded.
+        failed: told why the model cannot be loaded, or has stopped.
+        stuck: told that a thread could not be waited for at the end.
     """
 
     def __init__(
@@ -50,16 +59,20 @@ class Service:
         settings: ServiceSettings,
         load: Callable[[], Geolocator],
         *,
-        failed: Callable[[GeolocError], None] | None = None,
+        failed: Callable[[BaseException], None] | None = None,
+        stuck: Callable[[], None] | None = None,
     ) -> None:
         limits = settings.limits
         self.settings = settings
         self.metrics = Metrics()
         self.asking = Asking(load, coarse_km=settings.coarse_km, megapixels=limits.megapixels)
         self.ready = False
+        self._broken = False
         self._failed = failed
+        self._stuck = stuck
         self._memory = Allowance(int(1e6 * limits.memory_megabytes))
         self._queue = Allowance(limits.queue_images)
+        self._explaining = Allowance(1)
         self.metrics.queue.set_function(lambda: self._queue.taken)
         self._batcher: Batcher[Question, Reply] = Batcher(
             self._timed_answer,
@@ -73,22 +86,29 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
         """Load the model in the background, answer until the context ends."""
-        self._batcher.start()
+        self._batcher.start(self._break)
         opening = asyncio.get_running_loop().create_task(self._open())
         try:
             yield
         finally:
             self.ready = False
             opening.cancel()
-            await self._batcher.close()
-            self._decoders.shutdown(wait=True, cancel_futures=True)
+            within_s = min(_LAST_SECONDS, self.settings.shutdown_seconds)
+            ended = await asyncio.gather(
+                self._batcher.close(within_s=within_s),
+                end_threads(self._decoders, within_s=within_s),
+            )
+            if not all(ended) and self._stuck is not None:
+                self._stuck()
 
     def check_ready(self) -> None:
-        """Refuse while the model is being loaded.
+        """Refuse while the model is being loaded, or once it has stopped.
 
         Raises:
             RequestError: 503.
         """
+        if self._broken:
+            raise busy("not_ready", "the model has stopped: the log says why", retry_after_s=30)
         if not self.ready:
             raise busy("not_ready", "the model is being loaded: try again soon", retry_after_s=5)
 
@@ -100,10 +120,10 @@ class Service:
         """
         self._check_room()
         limits = self.settings.limits
-        async with body_stream(request, limits, self._memory) as stream:
+        async with self._images_stream(request) as stream:
             upload = await read_upload(request, stream, limits)
             options = answer_options(upload.fields, most_top_k=limits.top_k)
-            async with self._places_in_queue(len(upload.images)), self._answer_time():
+            async with self._taken(self._queue, len(upload.images)), self._answer_time():
                 opened = await self._decode(upload)
                 good = tuple(each for each in opened if isinstance(each, PreparedImage))
                 answers: Reply = []
@@ -124,19 +144,24 @@ class Service:
         """
         self._check_room()
         limits = self.settings.limits
-        async with body_stream(request, limits, self._memory) as stream:
+        async with self._images_stream(request) as stream:
             upload = await read_upload(request, stream, limits)
             if len(upload.images) != 1 or upload.fields:
                 raise malformed("to be explained, send one image and nothing else")
-            cost = self.settings.batching.images
-            async with self._places_in_queue(1), self._answer_time():
+            # It is many images' work: it goes through the model alone, and counts as a full batch.
+            cost = min(self.settings.batching.images, limits.queue_images)
+            async with (
+                self._taken(self._explaining, 1),
+                self._taken(self._queue, cost),
+                self._answer_time(),
+            ):
                 (opened,) = await self._decode(upload)
                 if isinstance(opened, Refusal):
                     self.metrics.refusals.labels(opened.kind).inc()
                     return 422, _document([], [opened])
                 question = ExplainQuestion(data=upload.images[0], name=upload.names[0])
-                # It is many images' work: it goes through the model alone.
-                (told,) = await self._batcher.ask(question, size=cost)
+                size = self.settings.batching.images
+                (told,) = await self._batcher.ask(question, size=size)
         return 200, told
 
     async def places(self, texts: tuple[str, ...], top_k: int) -> dict[str, Any]:
@@ -146,18 +171,29 @@ class Service:
             RequestError: 501 the model has no text tower; 503, 504 as for images.
         """
         self._check_room()
-        async with self._places_in_queue(len(texts)), self._answer_time():
+        async with self._taken(self._queue, len(texts)), self._answer_time():
             question = TextQuestion(texts=texts, top_k=top_k)
             return _document(await self._batcher.ask(question, size=len(texts)), [])
 
-    async def body(self, request: Request) -> bytes:
-        """The whole body of a request that is no upload of images.
+    async def words(self, request: Request) -> bytes:
+        """The whole body of a question in words.
 
         Raises:
-            RequestError: as `body_stream`.
+            RequestError: 503, 501 such questions cannot be answered, whatever the body is; and as
+                `body_stream`.
         """
-        async with body_stream(request, self.settings.limits, self._memory) as stream:
-            return await read_whole(stream, self.settings.limits)
+        self._check_room()
+        if not self.asking.takes_texts:
+            raise no_text_tower()
+        limits = self.settings.limits
+        most = limits.words_megabytes
+        async with body_stream(request, limits, self._memory, most_megabytes=most) as stream:
+            return await read_whole(stream, limits)
+
+    def _images_stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        limits = self.settings.limits
+        most = limits.request_megabytes
+        return body_stream(request, limits, self._memory, most_megabytes=most)
 
     def _check_room(self) -> None:
         """Refuse, before a body is read, what could not be answered anyway."""
@@ -166,12 +202,12 @@ class Service:
         self._queue.give_back(1)
 
     @asynccontextmanager
-    async def _places_in_queue(self, count: int) -> AsyncGenerator[None, None]:
-        self._queue.take(count)
+    async def _taken(self, allowance: Allowance, count: int) -> AsyncGenerator[None, None]:
+        allowance.take(count)
         try:
             yield
         finally:
-            self._queue.give_back(count)
+            allowance.give_back(count)
 
     async def _decode(self, upload: Upload) -> list[PreparedImage | Refusal]:
         loop = asyncio.get_running_loop()
@@ -197,14 +233,23 @@ class Service:
     async def _open(self) -> None:
         try:
             await self._batcher.first(self.asking.open)
-        except GeolocError as error:
-            if self._failed is None:
-                raise
-            self._failed(error)
+        except Exception as error:
+            self._break(error)
             return
         self.ready = True
         self.metrics.ready.set(1)
         logger.info("ready")
+
+    def _break(self, error: BaseException) -> None:
+        """Say that the model cannot be asked any more, and why."""
+        self.ready = False
+        self._broken = True
+        self.metrics.ready.set(0)
+        # What is told to somebody who will say it need not be in the log as well.
+        if self._failed is None or not isinstance(error, GeolocError):
+            logger.error("the model has stopped: %s at %s", type(error).__name__, where(error))
+        if self._failed is not None:
+            self._failed(error)
 
     def _timed_answer(self, questions: Any) -> Any:
         began_s = perf_counter()

@@ -19,6 +19,11 @@ SHORTEST_KEY = 16
 """Characters that an API key must have at least; `openssl rand -hex 32` gives 64."""
 
 
+# JSON may spell a character beyond U+FFFF as two escapes of six bytes.
+_ESCAPED_BYTES = 12
+_AROUND_TEXTS_BYTES = 1024
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -31,7 +36,7 @@ class LimitsSection(_Section):
     are refused without being decoded. `images`: of one request. `queue_images`: images (and texts)
     that have been read and not yet answered; beyond that, 503. `requests`, `connections`: at once.
     `header_seconds`, `upload_seconds`, `answer_seconds`: how long headers, the body and the answer
-    may take.
+    may take. `send_seconds`: in which a client must take some 100 kB of its answer, or its end.
     """
 
     request_megabytes: Positive = 50.0
@@ -48,6 +53,13 @@ class LimitsSection(_Section):
     header_seconds: Positive = 10.0
     upload_seconds: Positive = 30.0
     answer_seconds: Positive = 30.0
+    send_seconds: Positive = 20.0
+
+    @property
+    def words_megabytes(self) -> float:
+        """The most that a question in words can take in JSON, of one body."""
+        longest = self.texts * self.text_characters * _ESCAPED_BYTES + _AROUND_TEXTS_BYTES
+        return min(self.request_megabytes, longest / 1e6)
 
     @model_validator(mode="after")
     def _fit_together(self) -> LimitsSection:
@@ -73,15 +85,21 @@ class BatchingSection(_Section):
 class AccessSection(_Section):
     """Who may ask.
 
-    Keys from `api_keys`, from the lines of `api_keys_file` and from the words of the environment
-    variable named by `api_keys_variable` count alike; with none at all the service is open. They
-    are asked for under /v1/ and /metrics. `cors_origins`: other pages whose scripts may ask.
+    Keys from `api_keys`, from the lines of `api_keys_file` (but those that begin with #) and from
+    the words of the environment variable named by `api_keys_variable` count alike; with none at all
+    the service is open. They are asked for under /v1/ and /metrics. `cors_origins`: other pages
+    whose scripts may ask.
     """
 
     api_keys: tuple[SecretStr, ...] = ()
     api_keys_file: Path | None = None
     api_keys_variable: str | None = None
     cors_origins: tuple[str, ...] = ()
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether any source of keys is named."""
+        return bool(self.api_keys or self.api_keys_file or self.api_keys_variable)
 
 
 class ServiceSettings(_Section):
@@ -113,7 +131,7 @@ def key_digests(access: AccessSection) -> tuple[bytes, ...]:
     """
     keys = [secret.get_secret_value() for secret in access.api_keys]
     if access.api_keys_file is not None:
-        keys += _named("access.api_keys_file", _read(access.api_keys_file).split())
+        keys += _named("access.api_keys_file", _key_lines(access.api_keys_file))
     if access.api_keys_variable is not None:
         words = os.environ.get(access.api_keys_variable, "").replace(",", " ").split()
         keys += _named("access.api_keys_variable", words)
@@ -131,8 +149,13 @@ def _named(source: str, keys: list[str]) -> list[str]:
     return keys
 
 
-def _read(path: Path) -> str:
+def _key_lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8")
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"access.api_keys_file {path} cannot be read") from None
+    keys = [line for line in lines if line and not line.startswith("#")]
+    # Words of a remark without its # would be keys that everybody can guess.
+    if any(len(key.split()) > 1 for key in keys):
+        raise ConfigError(f"access.api_keys_file {path} has a key a line; remarks begin with #")
+    return keys

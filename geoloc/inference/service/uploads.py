@@ -45,30 +45,37 @@ class Upload:
 
 @asynccontextmanager
 async def body_stream(
-    request: Request, limits: LimitsSection, memory: Allowance
+    request: Request, limits: LimitsSection, memory: Allowance, *, most_megabytes: float
 ) -> AsyncGenerator[AsyncIterator[bytes], None]:
     """The chunks of a body within limits; its bytes count as used memory until the context ends.
+
+    They count as they come: a body that is declared and not sent takes nothing from others.
+
+    Args:
+        request: whose body it is.
+        limits: on time.
+        memory: for the bodies of all requests.
+        most_megabytes: of this body.
 
     Raises:
         RequestError: 413 too many bytes, by Content-Length or as they come; 408 they come too
             slowly; 503 the bodies of all requests together fill the memory meant for them;
             400 the client went away.
     """
-    most_bytes = int(limits.request_megabytes * 1e6)
-    declared = declared_bytes(request.headers, most_bytes, limits.request_megabytes)
-    held = declared
+    most_bytes = int(most_megabytes * 1e6)
+    declared = declared_bytes(request.headers, most_bytes, most_megabytes)
+    # What could not be held now is refused before it is sent.
     memory.take(declared)
+    memory.give_back(declared)
+    held = 0
 
     async def chunks() -> AsyncIterator[bytes]:
         nonlocal held
-        count = 0
         async for chunk in request.stream():
-            count += len(chunk)
-            if count > most_bytes:
-                raise too_many_bytes(limits.request_megabytes)
-            if count > held:
-                memory.take(count - held)
-                held = count
+            if held + len(chunk) > most_bytes:
+                raise too_many_bytes(most_megabytes)
+            memory.take(len(chunk))
+            held += len(chunk)
             yield chunk
 
     try:

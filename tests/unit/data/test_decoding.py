@@ -266,3 +266,14 @@ def test_files(tmp_path: Path, monkeypatch):
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert kind(good) == "unreadable"
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("I;16", np.uint16), ("F", np.float32)])
+def test_large_gray_images_are_scaled_as_a_whole(mode, dtype):
+    values = np.random.default_rng(4).uniform(3.0, 60_000.0, (700, 900)).astype(dtype)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "TIFF")
+    low, high = (0.0, 65535.0) if mode == "I;16" else (float(values.min()), float(values.max()))
+    expected = np.rint((values.astype(np.float64) - low) / (high - low) * 255.0)
+    decoded = np.asarray(decode_image(buffer.getvalue()))
+    np.testing.assert_array_equal(decoded, np.repeat(expected[..., None], 3, axis=2))

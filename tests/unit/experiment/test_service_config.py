@@ -26,6 +26,11 @@ def test_a_file_lies_over_the_defaults_and_words_over_the_file(tmp_path):
         ("access.api_keys=[a-secret-of-length]", "never on the command line"),
         ("access={api_keys: [a-secret-of-length]}", "never on the command line"),
         ("access.api_keys.0=a-secret-of-length", "access.api_keys"),
+        ("access.api_keys_file.a=1", "api_keys_file"),
+        ("access.api_keys_file=", "access.api_keys_file= names nothing"),
+        ("access.api_keys_file=null", "access.api_keys_file= names nothing"),
+        ("access.api_keys_variable=", "access.api_keys_variable= names nothing"),
+        ("access.api_keys_variable=''", "access.api_keys_variable= names nothing"),
     ],
 )
 def test_words_that_are_refused(word, message):
@@ -39,6 +44,19 @@ def test_a_key_in_a_file_is_not_shown_by_its_error(tmp_path):
     with pytest.raises(ConfigError, match=r"access\.api_keys") as refused:
         load_service_settings(tmp_path / "serve.yaml")
     assert "a-secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("word", ["access.api_keys_file=", "access.api_keys_variable="])
+def test_a_word_without_a_value_does_not_open_what_the_file_closes(tmp_path, word):
+    (tmp_path / "serve.yaml").write_text("access: {api_keys_file: keys, api_keys_variable: KEYS}\n")
+    with pytest.raises(ConfigError, match="names nothing"):
+        load_service_settings(tmp_path / "serve.yaml", [word])
+
+
+def test_an_empty_list_of_keys_does_not_open_the_service(tmp_path):
+    (tmp_path / "serve.yaml").write_text("access: {api_keys: []}\n")
+    with pytest.raises(ConfigError, match="is empty"):
+        load_service_settings(tmp_path / "serve.yaml")
 
 
 def test_the_shipped_file_says_what_the_defaults_are():

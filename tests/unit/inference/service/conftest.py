@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+import torch
 
+from geoloc.inference.service.asking import Asking
 from geoloc.inference.service.server import make_server
 from geoloc.inference.service.settings import ServiceSettings
 
@@ -69,3 +71,17 @@ def png(photo):
 def running_service():
     """The context manager itself, for services that are not ready at once."""
     return running
+
+
+@pytest.fixture
+def text_tower(geolocator, monkeypatch):
+    """Gives the tiny geolocator a text tower."""
+
+    class Tower:
+        """Stands for a CLIP's text tower, which is too large for a test."""
+
+        def encode(self, texts):
+            return torch.ones(len(texts), geolocator.model.image_encoder.feature_dim)
+
+    monkeypatch.setattr(geolocator, "_texts", Tower())
+    monkeypatch.setattr(Asking, "takes_texts", True)

@@ -1,6 +1,10 @@
+import contextlib
 import io
+import json
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -8,13 +12,13 @@ import httpx
 import jsonschema
 import PIL.Image
 import pytest
-import torch
 
 from geoloc.cli import main
-from geoloc.errors import CheckpointError, ConfigError
+from geoloc.errors import CheckpointError, ConfigError, GeolocError
 from geoloc.inference.coarseness import cell_of
 from geoloc.inference.explanation import explain
-from geoloc.inference.service.asking import Asking
+from geoloc.inference.service.asking import Asking, ExplainQuestion, ImageQuestion, TextQuestion
+from geoloc.inference.service.options import AnswerOptions
 from geoloc.inference.service.server import serve
 from geoloc.inference.service.settings import ServiceSettings
 
@@ -116,11 +120,11 @@ MALFORMED = (
     b'{"texts": ["a"], "top_k": "3"}',
     b'{"texts": ["a"], "more": 1}',
     b'{"texts": ["\xff"]}',
-    b'{"texts": ' + b"[" * 100_000,
+    b'{"texts": ' + b"[" * 90_000,
 )
 
 
-def test_questions_in_words_that_are_malformed(serving):
+def test_questions_in_words_that_are_malformed(serving, text_tower):
     with serving() as client:
         for body in MALFORMED:
             asked = client.post("/v1/places", content=body, headers={"content-type": JSON})
@@ -130,15 +134,32 @@ def test_questions_in_words_that_are_malformed(serving):
             assert asked.status_code == 415
 
 
-def test_words_go_to_a_model_that_has_a_text_tower(serving, geolocator, monkeypatch):
-    class Tower:
-        """Stands for a CLIP's text tower, which is too large for a test."""
+def test_a_question_in_words_is_no_larger_than_its_texts_may_be(serving, text_tower):
+    limits = {"texts": 2, "text_characters": 10}
+    whole = json.dumps({"texts": ["\U0001f30d" * 10] * 2, "top_k": 5})
+    zeros = '{"texts": [' + "0," * 2_000 + "0]}"
+    with serving(limits=limits) as client:
+        asked = [
+            client.post("/v1/places", content=body, headers={"content-type": JSON})
+            for body in (whole, zeros, iter([zeros.encode()]))
+        ]
+    # The longest that may be asked, each character spelled in twelve bytes; and too much.
+    assert "\\ud83c" in whole
+    assert [response.status_code for response in asked] == [200, 413, 413]
 
-        def encode(self, texts):
-            return torch.ones(len(texts), geolocator.model.image_encoder.feature_dim)
 
-    geolocator._texts = Tower()
-    monkeypatch.setattr(Asking, "takes_texts", True)
+def test_what_cannot_be_answered_in_words_is_refused_before_its_body(serving):
+    head = b"POST /v1/places HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with serving() as client, plain_connection(client) as connection:
+        connection.sendall(head + b"Content-Length: 50\r\n\r\n")
+        assert connection.recv(20).startswith(b"HTTP/1.1 501")
+
+
+def plain_connection(client):
+    return socket.create_connection(("127.0.0.1", client.base_url.port), timeout=10)
+
+
+def test_words_go_to_a_model_that_has_a_text_tower(serving, text_tower):
     with serving() as client:
         response = client.post("/v1/places", json={"texts": ["a beach", "ice"], "top_k": 2})
         checker(client, "Document").validate(response.json())
@@ -203,6 +224,44 @@ def test_explanations_by_config(serving, geolocator, png):
     assert coarse["effect"] == own["effect"]
 
 
+def test_one_explanation_at_a_time_and_it_is_a_batch(serving, geolocator, png, monkeypatch):
+    free, waiting = threading.Event(), threading.Event()
+
+    def slowly(*args, **how):
+        waiting.set()
+        assert free.wait(10)
+        return explain(*args, **how)
+
+    monkeypatch.setattr("geoloc.inference.service.asking.explain", slowly)
+    one = {"image": ("a.png", png(3))}
+    with serving(explain=True, batching={"images": 16}) as client:
+        first = []
+        thread = threading.Thread(
+            target=lambda: first.append(client.post("/v1/explain", files=one))
+        )
+        thread.start()
+        assert waiting.wait(10)
+        assert "geoloc_queue_images 16.0" in client.get("/metrics").text
+        second = client.post("/v1/explain", files=one)
+        free.set()
+        thread.join()
+        assert (second.status_code, error_kind(second)) == (503, "overloaded")
+        assert first[0].status_code == 200
+        assert client.post("/v1/explain", files=one).status_code == 200
+
+
+def test_questions_that_fail_are_nobody_elses(geolocator, png):
+    asking = Asking(lambda: geolocator, coarse_km=0.0, megapixels=50.0)
+    asking.open()
+    good = ImageQuestion(images=(asking.prepare(png(), "a.png"),), options=AnswerOptions())
+    bad = ExplainQuestion(data=b"no image", name="b.png")
+    texts = TextQuestion(texts=("a beach",), top_k=0)
+    replies = asking.answer([bad, good, texts])
+    assert isinstance(replies[0], Exception)
+    assert isinstance(replies[2], Exception)
+    assert replies[1][0]["source"] == "a.png"
+
+
 def test_about_health_ready_metrics(serving, geolocator, png):
     with serving() as client:
         send(client, png(), b"no image")
@@ -251,6 +310,8 @@ def test_only_named_origins_may_ask(serving):
             ).headers.get("access-control-allow-origin")
             for origin in ("https://maps.example", "https://evil.example")
         ]
+        asked = client.get("/health", headers={"origin": "https://maps.example"})
+        assert asked.headers["access-control-expose-headers"] == "retry-after"
     assert seen == ["https://maps.example", None]
     with serving() as client:
         plain = client.get("/health", headers={"origin": "https://maps.example"})
@@ -316,6 +377,25 @@ def test_a_full_queue_says_when_to_come_again(serving, geolocator, png, monkeypa
         assert int(refused.headers["retry-after"]) >= 1
         assert first[0].status_code == 200
         assert send(client, png()).status_code == 200
+
+
+def test_who_does_not_read_is_not_waited_for(serving):
+    limits = {"requests": 4, "connections": 50, "send_seconds": 0.2}
+    asked = b"GET /static/land.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100
+    with serving(limits=limits) as client, contextlib.ExitStack() as silent:
+        for _ in range(5):
+            connection = silent.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", client.base_url.port))
+            connection.sendall(asked)
+        deadline = time.monotonic() + 20
+        while client.get("/static/style.css").status_code != 503:
+            assert time.monotonic() < deadline
+        # They fill the requests that are answered at once, but nobody is kept from watching.
+        for path in ("/health", "/ready", "/metrics"):
+            assert client.get(path).status_code == 200
+        while client.get("/static/style.css").status_code != 200:
+            assert time.monotonic() < deadline
 
 
 def test_what_has_begun_is_finished_and_nothing_new_is_taken(serving, geolocator, png, monkeypatch):
@@ -410,6 +490,47 @@ def test_a_run_that_cannot_be_loaded_ends_the_service():
         serve(settings_of(port=0), load)
 
 
+def broken_load():
+    raise ImportError("no such library")
+
+
+def test_whatever_else_keeps_a_model_from_loading_ends_the_service_too(caplog):
+    with pytest.raises(GeolocError, match="ImportError: no such library"):
+        serve(settings_of(port=0), broken_load)
+    assert "ImportError at broken_load" in caplog.text
+
+
+def test_a_model_that_has_stopped_is_not_ready(geolocator, running_service, caplog):
+    with running_service(geolocator, load=broken_load, wait=False) as client:
+        deadline = time.monotonic() + 10
+        while "the log says why" not in client.get("/ready").text:
+            assert time.monotonic() < deadline
+        assert client.get("/ready").status_code == 503
+    assert "ImportError at broken_load" in caplog.text
+
+
+def test_a_service_is_ended_while_its_model_is_being_loaded():
+    script = """
+import time
+from geoloc.inference.service.server import serve
+from geoloc.inference.service.settings import ServiceSettings
+
+def load():
+    print("loading", flush=True)
+    time.sleep(300)
+
+serve(ServiceSettings(port=0, shutdown_seconds=0.2), load)
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "loading\n"
+        process.terminate()
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
 def test_the_command_refuses_keys_and_runs_that_are_none(tmp_path, capsys):
     assert main(["serve", "--run", str(tmp_path), "port=0"]) == 2
     assert "is not a run" in capsys.readouterr().err
@@ -417,6 +538,21 @@ def test_the_command_refuses_keys_and_runs_that_are_none(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "never on the command line" in told
     assert "a-secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("host", "access", "warns"),
+    [
+        ("0.0.0.0", {}, True),
+        ("0.0.0.0", {"api_keys": (KEY,)}, False),
+        ("127.0.0.1", {}, False),
+        ("localhost", {}, False),
+    ],
+)
+def test_a_service_without_keys_that_others_reach_is_warned_of(host, access, warns, caplog):
+    with pytest.raises(GeolocError):
+        serve(settings_of(port=0, host=host, access=access), broken_load)
+    assert ("no API key is asked for" in caplog.text) is warns
 
 
 def test_an_address_that_is_taken_is_an_error(geolocator):

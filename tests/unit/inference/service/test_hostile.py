@@ -335,6 +335,7 @@ def questions():
             b'{"texts": ["\\ud800"]}',
             b'{"texts": NaN}',
         ),
+        *(b'{"texts": [' + b"0," * 700_000 + b"0]}", b'{"texts": [' + b"{}," * 700_000 + b"0]}"),
         *(b'{"texts": ["a"], "top_k": 1e999}', b'{"texts": ["a"], "top_k": ' + b"9" * 5000 + b"}"),
         *(
             '{"texts": ["a"]}'.encode("utf-16"),
@@ -401,7 +402,6 @@ def slow():
     yield {408}, [b"P", b"O", b"S", b"T"], 0.1
     head = [b"Expect: 100-continue"]
     yield {408}, [request("POST", "/v1/locate", kind=b"image/png", headers=head)[:-2]], 0.0
-    yield {408}, [request("POST", "/v1/places", b'{"texts": ', kind=b"application/json")[:-3]], 0.0
 
 
 def plain(kind, statuses, requests):
@@ -425,7 +425,8 @@ def hostile_inputs():
         *(("many parts", statuses, [each], 0.0) for statuses, each in many_parts()),
         *plain("boundary", {400}, boundaries()),
         *plain("option", {400}, options()),
-        *plain("question in words", {400}, questions()),
+        # This model has no text tower, and says so whatever is asked.
+        *plain("question in words", {501}, questions()),
         *plain("method", {405, 400}, methods()),
         *plain("path", {404, 400}, paths()),
         *plain("no HTTP", {400, 431}, no_http()),

@@ -26,7 +26,7 @@ def test_impossible_settings(tree):
 
 def test_keys_come_from_three_places_and_are_not_shown(tmp_path, monkeypatch):
     file = tmp_path / "keys"
-    file.write_text("key-of-the-file-1\nkey-of-the-file-2\n")
+    file.write_text("# of a map\nkey-of-the-file-1\n\n  key-of-the-file-2\n")
     monkeypatch.setenv("SOME_KEYS", "key-of-variable-1,key-of-variable-2")
     access = AccessSection.model_validate(
         {
@@ -43,11 +43,13 @@ def test_keys_come_from_three_places_and_are_not_shown(tmp_path, monkeypatch):
 
 def test_a_lost_or_short_key_does_not_open_the_service(tmp_path, monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEYS", raising=False)
-    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "empty").write_text("\n# none yet: a-key-of-some-length\n")
+    (tmp_path / "words").write_text("words-that-are-long-enough and-more-of-such-words\n")
     for access in (
         {"api_keys_variable": "NO_SUCH_KEYS"},
         {"api_keys_file": tmp_path / "missing"},
         {"api_keys_file": tmp_path / "empty"},
+        {"api_keys_file": tmp_path / "words"},
         {"api_keys": ("short",)},
     ):
         with pytest.raises(ConfigError):

@@ -42,7 +42,8 @@ def read(chunks, content_type="multipart/form-data; boundary=XyZ", *, limits=LIM
             "headers": [(b"content-type", content_type.encode()), *headers],
         }
         request = Request(scope, receive)
-        async with body_stream(request, limits, memory) as stream:
+        most = limits.request_megabytes
+        async with body_stream(request, limits, memory, most_megabytes=most) as stream:
             return await read_upload(request, stream, limits)
 
     memory = Allowance(int(1e6 * limits.memory_megabytes))
@@ -151,7 +152,7 @@ def test_bodies_share_one_memory():
             return {"type": "http.request", "body": b"x" * 600_000, "more_body": False}
 
         request = Request({"type": "http", "headers": [(b"content-type", b"image/png")]}, receive)
-        async with body_stream(request, limits, memory) as stream:
+        async with body_stream(request, limits, memory, most_megabytes=2.0) as stream:
             await read_upload(request, stream, limits)
 
     with pytest.raises(RequestError) as refused:
@@ -159,6 +160,32 @@ def test_bodies_share_one_memory():
     assert refused.value.status == 503
     assert refused.value.headers["Retry-After"] == "1"
     assert memory.taken == 1_500_000
+
+
+def test_a_body_that_is_only_declared_takes_nothing_from_others():
+    memory = Allowance(10)
+
+    async def run():
+        silent = asyncio.Event()
+
+        async def receive():
+            await silent.wait()
+            return {"type": "http.disconnect"}
+
+        headers = [(b"content-type", b"image/png"), (b"content-length", b"10")]
+        request = Request({"type": "http", "headers": headers}, receive)
+        limits = LimitsSection()
+        async with body_stream(request, limits, memory, most_megabytes=1.0):
+            taken = memory.taken
+            # While others hold memory, what cannot fit is refused before it is sent.
+            memory.take(5)
+            with pytest.raises(RequestError):
+                async with body_stream(request, limits, memory, most_megabytes=1.0):
+                    pass
+        return taken
+
+    assert asyncio.run(run()) == 0
+    assert memory.taken == 5
 
 
 def test_no_file_is_opened_for_an_upload_of_megabytes():
