@@ -41,11 +41,13 @@ class AnswerDetail:
         apart_km: how far they lie apart at least, and how far around a place probability is
             gathered; 0 takes the gallery's places as they are.
         heat: whether the posterior over the globe is wanted.
+        heat_km: `coarse_km` of its cells (`HeatGrid.of`).
     """
 
     top_k: int
     apart_km: float
     heat: bool
+    heat_km: float = 0.0
 
 
 class Asked(TypedDict, total=False):
@@ -206,7 +208,8 @@ class Answerer:
         )
         shares = self._areas.shares(posterior.probability)
         strange = [is_unfamiliar(calibration, best) for best in posterior.score.amax(1).tolist()]
-        heats = self._heat.heats(posterior.probability) if detail.heat else [None] * len(queries)
+        grid = self._heat(detail.heat_km) if detail.heat else None
+        heats = grid.heats(posterior.probability) if grid else [None] * len(queries)
         return [
             Answer(
                 source=query.name,
@@ -265,6 +268,11 @@ class Answerer:
     def _areas(self) -> AreaShares:
         return AreaShares.of(self.candidates.latlon_deg, self.cache)
 
+    def _heat(self, coarse_km: float) -> HeatGrid:
+        if coarse_km not in self._heats:
+            self._heats[coarse_km] = HeatGrid.of(self.candidates.latlon_deg, coarse_km)
+        return self._heats[coarse_km]
+
     @cached_property
-    def _heat(self) -> HeatGrid:
-        return HeatGrid.of(self.candidates.latlon_deg)
+    def _heats(self) -> dict[float, HeatGrid]:
+        return {}
