@@ -15,7 +15,7 @@ from torch import Tensor
 
 from geoloc.evaluation.calibration_file import Calibration
 from geoloc.geodesy import unit_vectors
-from geoloc.inference.answers import Answer, Basis, Doubt
+from geoloc.inference.answers import Answer, Basis, Doubt, Heat
 from geoloc.inference.area_shares import AreaShares
 from geoloc.inference.basis import uncalibrated
 from geoloc.inference.continuous import STARTS_AMONG, Decoded, Decoding, decode_places
@@ -42,11 +42,13 @@ class AnswerDetail:
         apart_km: how far they lie apart at least, and how far around a place probability is
             gathered; 0 takes the gallery's places as they are.
         heat: whether the posterior over the globe is wanted.
+        heat_km: `coarse_km` of its cells (`HeatGrid.of`).
     """
 
     top_k: int
     apart_km: float
     heat: bool
+    heat_km: float = 0.0
 
 
 class Asked(TypedDict, total=False):
@@ -209,7 +211,7 @@ class Answerer:
             known, posterior.probability, first_deg, self._unit, least_km=self._spacing_km
         )
         doubts = self._doubts(queries, posterior, first_deg, calibration)
-        heats = self._heat.heats(posterior.probability) if detail.heat else [None] * len(ranked)
+        heats = self._heats_of(posterior, detail)
         return [
             Answer(
                 source=query.name,
@@ -251,6 +253,11 @@ class Answerer:
             for query, far, score in zip(queries, flat, best, strict=True)
         ]
 
+    def _heats_of(self, posterior: GalleryPosterior, detail: AnswerDetail) -> list[Heat | None]:
+        if not detail.heat:
+            return [None] * len(posterior)
+        return [*self._heat(detail.heat_km).heats(posterior.probability)]
+
     def _search(self, query: Tensor, depth: int) -> Tensor:
         assert self.index is not None
         return torch.as_tensor(self.index.search(query, min(depth, len(self.candidates))).index)
@@ -286,6 +293,11 @@ class Answerer:
     def _areas(self) -> AreaShares:
         return AreaShares.of(self.candidates.latlon_deg, self.cache)
 
+    def _heat(self, coarse_km: float) -> HeatGrid:
+        if coarse_km not in self._heats:
+            self._heats[coarse_km] = HeatGrid.of(self.candidates.latlon_deg, coarse_km)
+        return self._heats[coarse_km]
+
     @cached_property
-    def _heat(self) -> HeatGrid:
-        return HeatGrid.of(self.candidates.latlon_deg)
+    def _heats(self) -> dict[float, HeatGrid]:
+        return {}

@@ -94,10 +94,12 @@ class Heat:
         cell_deg: side of a cell.
         cells: (southern edge, western edge, probability) by falling probability, in degrees; cells
             below a thousandth of the first are left out.
+        coarse_km: places were moved to the centres of cells of this size first; 0 where not.
     """
 
     cell_deg: float
     cells: tuple[tuple[float, float, float], ...]
+    coarse_km: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km
-from geoloc.inference.answers import Answer, CredibleRadius, Heat, PlaceAnswer
+from geoloc.inference.answers import Answer, CredibleRadius, PlaceAnswer
 from geoloc.inference.occlusion_map import OcclusionMap
 from geoloc.places import Gazetteer
 
@@ -20,12 +21,14 @@ def coarse_answer(answer: Answer, coarse_km: float) -> Answer:
     """The answer as somebody may see it who shall not learn places to better than `coarse_km`.
 
     Each place becomes the centre of its cell (`cell_of`); those of one cell become one, with the
-    sum of their probabilities. Scores and references, which are of the exact places, are dropped;
-    the city is the one nearest to the cell's centre, and said to be at least `coarse_km` away.
-    Region and country remain those of the exact place: a cell's centre may lie in the sea beside
-    it. Radii grow by the distance by which the first place moved at most, and are at least
-    `coarse_km`, so that what held for the exact answer holds for the coarse one; heat is summed
-    over cells that are not smaller.
+    sum of their probabilities. Their order stays that of the best exact place of each: shares may
+    rise from one place to the next. Scores and references, which are of the exact places, are
+    dropped; the city is the one nearest to the cell's centre, and said to be at least `coarse_km`
+    away. Region and country remain those of the exact place: a cell's centre may lie in the sea
+    beside it. Radii grow by the distance by which the first place moved at most, so that what held
+    for the exact answer holds for the coarse one, and are rounded up (`coarse_distance_km`), as
+    an exact one would tell where in its cell the first place lies. Heat stays only where it was
+    summed over such cells already (`HeatGrid.of`).
 
     Args:
         answer: as the model gives it.
@@ -37,10 +40,23 @@ def coarse_answer(answer: Answer, coarse_km: float) -> Answer:
     return replace(
         answer,
         places=coarse_places(answer.places, coarse_km),
-        apart_km=max(answer.apart_km, coarse_km),
+        apart_km=coarse_distance_km(answer.apart_km, coarse_km),
         radii=_coarse_radii(answer, coarse_km),
-        heat=None if answer.heat is None else _coarse_heat(answer.heat, coarse_km),
+        heat=answer.heat if answer.heat and answer.heat.coarse_km == coarse_km else None,
     )
+
+
+def coarse_distance_km(km: float, coarse_km: float) -> float:
+    """A distance that tells no more than a multiple of `coarse_km` does: the next one, 1 at least.
+
+    Args:
+        km: the distance.
+        coarse_km: 0 gives the distance back as it is.
+    """
+    if coarse_km == 0.0:
+        return km
+    # A multiple divided by what it is a multiple of may come out above a whole number.
+    return coarse_km * max(1, math.ceil(km / coarse_km - 1e-9))
 
 
 def cell_of(latlon_deg: tuple[float, float], coarse_km: float) -> tuple[float, float]:
@@ -53,21 +69,28 @@ def cell_of(latlon_deg: tuple[float, float], coarse_km: float) -> tuple[float, f
         latlon_deg: the place.
         coarse_km: least distance of two cells' centres, above 0 and at most 2,000 km.
     """
-    lat, lon = latlon_deg
+    (centre,) = cells_of(np.array([latlon_deg], dtype=np.float64), coarse_km)
+    return float(centre[0]), float(centre[1])
+
+
+def cells_of(
+    latlon_deg: Float64[np.ndarray, "place 2"], coarse_km: float
+) -> Float64[np.ndarray, "place 2"]:
+    """`cell_of` of many places."""
+    lat, lon = latlon_deg.T
     rows = int(HALF_TURN_KM / coarse_km)
-    row = min(int((lat + 90.0) / 180.0 * rows), rows - 1)
-    south, north = (180.0 * edge / rows - 90.0 for edge in (row, row + 1))
-    centre = (south + north) / 2.0
-    columns = _columns(centre, coarse_km)
-    column = int(((lon + 180.0) % 360.0) / 360.0 * columns) % columns
-    return centre, (column + 0.5) / columns * 360.0 - 180.0
+    row = np.minimum(np.floor((lat + 90.0) / 180.0 * rows), rows - 1)
+    centre = (180.0 * row / rows - 90.0 + 180.0 * (row + 1) / rows - 90.0) / 2.0
+    columns = columns_at(centre, coarse_km)
+    column = np.floor(((lon + 180.0) % 360.0) / 360.0 * columns) % columns
+    return np.stack([centre, (column + 0.5) / columns * 360.0 - 180.0], axis=-1)
 
 
 def cell_reach_km(centre_deg: tuple[float, float], coarse_km: float) -> float:
     """How far from its centre a cell reaches at most, in km: the distance to its corners."""
     lat, _ = centre_deg
     half_deg = 90.0 / int(HALF_TURN_KM / coarse_km)
-    width_deg = 360.0 / _columns(lat, coarse_km)
+    width_deg = 360.0 / int(columns_at(np.array([lat]), coarse_km)[0])
     # Along a side the distance is greatest at its end, or, in cells around a pole, before it.
     east_deg = np.linspace(0.0, width_deg / 2.0, 17)
     edges = [
@@ -78,11 +101,14 @@ def cell_reach_km(centre_deg: tuple[float, float], coarse_km: float) -> float:
     return float(np.max(away_km))
 
 
-def _columns(lat_deg: float, coarse_km: float) -> int:
-    """How many points on a parallel lie at least `coarse_km` from their neighbours."""
+def columns_at(
+    lat_deg: Float64[np.ndarray, " parallel"], coarse_km: float
+) -> Int64[np.ndarray, " parallel"]:
+    """How many points on each parallel lie at least `coarse_km` from their neighbours."""
     # Two points of a parallel, d apart: sin(d / 2R) = cos(latitude) sin(half their longitudes').
-    half = math.sin(coarse_km / (2.0 * EARTH_RADIUS_KM)) / math.cos(math.radians(lat_deg))
-    return max(1, int(math.pi / math.asin(half))) if half < 1.0 else 1
+    half = np.sin(coarse_km / (2.0 * EARTH_RADIUS_KM)) / np.cos(np.radians(lat_deg))
+    several = (half > 0.0) & (half < 1.0)
+    return np.where(several, np.pi / np.arcsin(np.where(several, half, 1.0)), 1.0).astype(np.int64)
 
 
 def coarse_map(explained: OcclusionMap, coarse_km: float) -> OcclusionMap:
@@ -147,25 +173,6 @@ def _coarse_radii(answer: Answer, coarse_km: float) -> tuple[CredibleRadius, ...
         return ()
     reach_km = cell_reach_km(cell_of(answer.places[0].latlon_deg, coarse_km), coarse_km)
     return tuple(
-        replace(radius, km=min(HALF_TURN_KM, max(coarse_km, radius.km + reach_km)))
+        replace(radius, km=min(HALF_TURN_KM, coarse_distance_km(radius.km + reach_km, coarse_km)))
         for radius in answer.radii
     )
-
-
-def _coarse_heat(heat: Heat, coarse_km: float) -> Heat:
-    least_deg = math.degrees(coarse_km / EARTH_RADIUS_KM)
-    times = math.ceil(least_deg / heat.cell_deg)
-    if times <= 1:
-        return heat
-    side_deg = times * heat.cell_deg
-
-    sums: dict[tuple[float, float], float] = {}
-    for south, west, share in heat.cells:
-        row, column = (
-            math.floor((corner - edge) / side_deg + 1e-9)
-            for corner, edge in ((south, -90.0), (west, -180.0))
-        )
-        corner = (row * side_deg - 90.0, column * side_deg - 180.0)
-        sums[corner] = sums.get(corner, 0.0) + share
-    cells = sorted(((*corner, mass) for corner, mass in sums.items()), key=lambda cell: -cell[2])
-    return Heat(cell_deg=side_deg, cells=tuple(cells))

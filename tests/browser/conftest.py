@@ -25,8 +25,8 @@ from geoloc.retrieval import Gallery
 KEY = "a-key-for-the-tests-of-the-page"
 ROOT = Path(__file__).parents[2]
 DESKTOP, PHONE = (1280, 860), (360, 740)
-# on both sides of the antimeridian
-FIJI = [[-17.71, 178.07], [-16.43, 179.36], [-18.2, -178.8], [-16.8, -179.97], [-17.3, 177.2]]
+# on both sides of the antimeridian, farther apart than any answer's places need be by default
+FIJI = [[-17.71, 178.07], [-12.5, 177.07], [-18.2, -178.8], [-21.13, -175.2], [-14.3, -178.12]]
 
 
 # a busy machine is no fault of the page
@@ -118,6 +118,8 @@ def blank_page(browser, address):
 def visit(browser, address):
     """`visit(size=PHONE, key=False)`: the page, opened; afterwards nothing may have gone wrong.
 
+    Requests that match `before` fail.
+
     Every request stays with the service, and nothing is said on the console but that a request was
     refused, which browsers cannot be kept from.
     """
@@ -133,7 +135,7 @@ def visit(browser, address):
             ),
         )
 
-    def open_page(*, size=DESKTOP, key=True, **settings):
+    def open_page(*, size=DESKTOP, key=True, before=None, **settings):
         width, height = size
         context = browser.new_context(viewport={"width": width, "height": height}, **settings)
         context.set_default_timeout(PATIENCE_MS)
@@ -142,6 +144,8 @@ def visit(browser, address):
         contexts.append(context)
         page = context.new_page()
         listen(page)
+        if before:
+            page.route(before, lambda route: route.abort())
         page.goto(address)
         expect(page.locator("html[data-ready=true]")).to_be_attached()
         return page

@@ -11,8 +11,9 @@ from PIL import Image
 
 from geoloc.data.decoding import FORMATS, check_size
 from geoloc.errors import GeolocError, ImageError
+from geoloc.inference.answering import AnswerDetail
 from geoloc.inference.answers import Answer, Refusal
-from geoloc.inference.coarseness import coarse_answer, coarse_map
+from geoloc.inference.coarseness import coarse_answer, coarse_distance_km, coarse_map
 from geoloc.inference.explanation import explain
 from geoloc.inference.formats import answer_json
 from geoloc.inference.geolocator import Geolocator
@@ -82,8 +83,10 @@ class Asking:
             GeolocError: the model cannot be loaded.
         """
         geolocator = self._load()
-        gray = Image.new("RGB", (320, 240), (120, 140, 160))
-        self._documents(geolocator.locate([gray], 1, heat=True))
+        stages = geolocator.stages
+        gray = stages.prepare(Image.new("RGB", (320, 240), (120, 140, 160)), "gray")
+        detail = self._detail(geolocator, AnswerOptions(top_k=1, heat=True))
+        self._documents(stages.answer([gray], stages.embed([gray]), detail))
         self._geolocator = geolocator
 
     @property
@@ -143,8 +146,7 @@ class Asking:
             alike.setdefault(question.options, []).append(at)
         told: list[tuple[int, Reply]] = []
         for options, positions in alike.items():
-            detail = stages.detail(self._top_k(options.top_k), options.apart_km, options.heat)
-            detail = replace(detail, apart_km=max(detail.apart_km, self._coarse_km))
+            detail = self._detail(self.geolocator, options)
             if options.together:
                 for at in positions:
                     answer = stages.answer_together(asked[at].images, embedded[rows[at]], detail)
@@ -167,8 +169,9 @@ class Asking:
 
     def _texts(self, question: TextQuestion) -> Reply | Exception:
         try:
+            detail = self._detail(self.geolocator, AnswerOptions(top_k=question.top_k))
             answers = self.geolocator.locate_texts(
-                question.texts, top_k=self._top_k(question.top_k)
+                question.texts, top_k=detail.top_k, apart_km=detail.apart_km
             )
         except GeolocError:
             return no_text_tower("this model's text tower cannot be had")
@@ -178,8 +181,13 @@ class Asking:
         told = explain(self.geolocator, question.data, name=question.name)
         return [coarse_map(told, self._coarse_km).to_json()]
 
-    def _top_k(self, asked: int) -> int:
-        return min(asked, self.geolocator.basis.gallery_places)
+    def _detail(self, geolocator: Geolocator, options: AnswerOptions) -> AnswerDetail:
+        top_k = min(options.top_k, geolocator.basis.gallery_places)
+        detail = geolocator.stages.detail(top_k, options.apart_km, options.heat)
+        # Which exact places lie within a distance of one's choice would tell how far apart they
+        # are, to the metre.
+        apart_km = coarse_distance_km(detail.apart_km, self._coarse_km)
+        return replace(detail, apart_km=apart_km, heat_km=self._coarse_km)
 
     def _documents(self, answers: Sequence[Answer]) -> Reply:
         return [answer_json(coarse_answer(answer, self._coarse_km)) for answer in answers]

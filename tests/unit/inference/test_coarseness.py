@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoloc.geodesy import great_circle_km, sample_sphere
+from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km, sample_sphere
 from geoloc.inference import Answer, PlaceAnswer
 from geoloc.inference.answers import Basis, CredibleRadius, Heat
-from geoloc.inference.coarseness import cell_of, cell_reach_km, coarse_answer
+from geoloc.inference.coarseness import (
+    cell_of,
+    cell_reach_km,
+    cells_of,
+    coarse_answer,
+    coarse_distance_km,
+)
 from geoloc.places import Gazetteer
 
 BASIS = Basis(
@@ -105,7 +111,7 @@ def test_nothing_exact_remains_and_no_probability_is_lost(places, side_km):
         assert (place.score, place.reference) == (None, None)
         assert place.city_km >= side_km
         assert place.city != "Exactville"
-    assert coarse.apart_km == max(5.0, side_km)
+    assert coarse.apart_km == (5.0 if side_km == 1.0 else side_km)
     # Whatever lies within an exact radius lies within the coarse one.
     moved_km = distance_km(places[0], shown[0])
     for before, after in zip(exact.radii, coarse.radii, strict=True):
@@ -114,11 +120,52 @@ def test_nothing_exact_remains_and_no_probability_is_lost(places, side_km):
         assert (after.level, after.calibrated) == (before.level, before.calibrated)
 
 
-@given(LAT, LON)
-def test_two_places_of_one_cell_cannot_be_told_apart(lat, lon):
+@given(st.floats(0.0, 25_000.0), SIDE)
+def test_a_coarse_distance_is_the_next_multiple(km, side_km):
+    coarse_km = coarse_distance_km(km, side_km)
+    assert coarse_km >= max(km, side_km) - 1e-6
+    assert coarse_km < km + side_km or coarse_km == side_km
+    assert coarse_km == side_km * round(coarse_km / side_km)
+    assert coarse_distance_km(coarse_km, side_km) == coarse_km
+    assert coarse_distance_km(km, 0.0) == km
+
+
+@given(LAT, LON, st.floats(0.0, 20_015.0), SIDE)
+def test_a_radius_is_a_multiple_or_all_of_the_earth(lat, lon, km, side_km):
+    exact = answer_of(place_at(lat, lon))
+    exact = replace(exact, radii=(CredibleRadius(level=0.5, km=km, calibrated=True),))
+    (radius,) = coarse_answer(exact, side_km).radii
+    whole = side_km * round(radius.km / side_km)
+    assert radius.km in {whole, math.pi * EARTH_RADIUS_KM}
+
+
+@given(LAT, LON, st.floats(25.1, 49.9), st.floats(25.1, 49.9))
+def test_two_places_of_one_cell_cannot_be_told_apart(lat, lon, one_km, other_km):
     centre = cell_of((lat, lon), 25.0)
-    answers = [coarse_answer(answer_of(place_at(*place)), 25.0) for place in ((lat, lon), centre)]
+    reach_km = cell_reach_km(centre, 25.0)
+    answers = []
+    for place, km in (((lat, lon), one_km), (centre, other_km)):
+        exact = answer_of(place_at(*place))
+        # any two radii between the same multiples, once the reach is added
+        inner = CredibleRadius(level=0.5, km=km + 25.0 - reach_km, calibrated=True)
+        answers.append(coarse_answer(replace(exact, apart_km=km, radii=(inner,)), 25.0))
     assert answers[0] == answers[1]
+
+
+def test_cells_of_many_are_those_of_each():
+    places = sample_sphere(200, generator=np.random.default_rng(3))
+    centres = cells_of(places, 77.0)
+    for place, centre in zip(places, centres, strict=True):
+        assert tuple(centre) == cell_of(tuple(place), 77.0)
+
+
+def test_the_order_stays_though_shares_may_rise():
+    north, south = cell_of((10.0, 20.0), 300.0), cell_of((-30.0, 50.0), 300.0)
+    best, second = place_at(*north, 0.2), place_at(*south, 0.15)
+    beside = place_at(south[0] + 0.1, south[1] + 0.1, 0.15)
+    places = coarse_answer(answer_of(best, second, beside), 300.0).places
+    assert [place.latlon_deg for place in places] == [north, south]
+    assert [place.probability for place in places] == pytest.approx([0.2, 0.3])
 
 
 def test_the_city_is_the_one_nearest_to_the_cell():
@@ -134,15 +181,12 @@ def test_zero_leaves_the_answer_alone():
     assert coarse_answer(exact, 0.0) is exact
 
 
-def test_heat_is_summed_over_cells_that_are_not_smaller():
-    cells = ((48.0, 2.0, 0.4), (48.5, 2.0, 0.1), (-90.0, -180.0, 0.3), (49.0, 3.5, 0.2))
-    exact = answer_of(place_at(48.2, 2.2), heat=Heat(cell_deg=0.5, cells=cells))
-    assert coarse_answer(exact, 25.0).heat == exact.heat
-    heat = coarse_answer(exact, 111.0).heat
-    assert heat.cell_deg == 1.0
-    expected = [(48.0, 2.0, 0.5), (-90.0, -180.0, 0.3), (49.0, 3.0, 0.2)]
-    for found, wanted in zip(heat.cells, expected, strict=True):
-        assert found == pytest.approx(wanted)
+def test_heat_stays_only_where_it_is_coarse_already():
+    heat = Heat(cell_deg=5.0, cells=((45.0, 0.0, 1.0),))
+    assert coarse_answer(answer_of(place_at(48.2, 2.2), heat=heat), 25.0).heat is None
+    coarse = replace(heat, coarse_km=25.0)
+    assert coarse_answer(answer_of(place_at(48.2, 2.2), heat=coarse), 25.0).heat == coarse
+    assert coarse_answer(answer_of(place_at(48.2, 2.2), heat=coarse), 50.0).heat is None
 
 
 def test_an_answer_without_places_stays_one():

@@ -3,8 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from geoloc.geodesy import fibonacci_sphere
+from geoloc.geodesy import fibonacci_sphere, great_circle_km, sample_sphere
+from geoloc.inference.answers import Heat
+from geoloc.inference.coarseness import cell_of
 from geoloc.inference.heat import HeatGrid
 
 
@@ -50,3 +54,58 @@ def test_faint_cells_are_left_out() -> None:
     grid = HeatGrid.of(np.array([[0.0, 0.0], [50.0, 50.0], [-50.0, 50.0]]))
     (heat,) = grid.heats(torch.tensor([[0.9, 0.0995, 0.0005]]))
     assert len(heat.cells) == 2
+
+
+SIDE = st.sampled_from([1.0, 25.0, 60.0, 400.0, 2000.0])
+PLACE = st.tuples(st.floats(-90.0, 90.0), st.floats(-180.0, 180.0))
+
+
+def shown_rows(heat: Heat) -> dict[float, list[float]]:
+    """Western edges of the cells of each row."""
+    rows: dict[float, list[float]] = {}
+    for south, west, _ in heat.cells:
+        rows.setdefault(south, []).append(west)
+    return {south: sorted(edges) for south, edges in rows.items()}
+
+
+@given(PLACE, SIDE)
+def test_coarse_heat_is_nowhere_finer_than_asked(place: tuple[float, float], side: float) -> None:
+    grid = HeatGrid.of(np.array([place]), side)
+    (heat,) = grid.heats(torch.tensor([[1.0]]))
+    assert heat.coarse_km == side
+    assert sum(share for _, _, share in heat.cells) == pytest.approx(1.0)
+    assert len({share for _, _, share in heat.cells}) == 1
+    ((south, edges),) = shown_rows(heat).items()
+    north = south + heat.cell_deg
+    assert -90.0 <= south < north <= 90.0
+    west, east = edges[0], edges[-1] + heat.cell_deg
+    assert np.diff(edges) == pytest.approx(heat.cell_deg)
+    assert -180.0 <= west < east <= 180.0
+    centre = cell_of(place, side)
+    assert south - 1e-9 <= centre[0] <= north + 1e-9
+    assert west - 1e-9 <= centre[1] <= east + 1e-9
+    assert great_circle_km(np.array([south, 0.0]), np.array([north, 0.0])) >= side - 1e-6
+    if east - west < 360.0:
+        for lat in (south, north):
+            # more than half a ring is nowhere narrower than half of one
+            reach = min(east - west, 180.0)
+            assert great_circle_km(np.array([lat, 0.0]), np.array([lat, reach])) >= side - 1e-6
+
+
+@pytest.mark.parametrize("side_km", [25.0, 300.0, 2000.0])
+def test_coarse_heat_knows_nothing_but_the_cells_of_the_places(side_km: float) -> None:
+    generator = np.random.default_rng(8)
+    places = np.concatenate([sample_sphere(60, generator=generator), [[90.0, 5.0], [-89.9, 7.0]]])
+    centres = np.array([cell_of((float(lat), float(lon)), side_km) for lat, lon in places])
+    mass = torch.from_numpy(generator.dirichlet(np.ones(len(places))))[None]
+    (one,), (other,) = (HeatGrid.of(each, side_km).heats(mass) for each in (places, centres))
+    assert one.cells == other.cells
+    assert sum(share for _, _, share in one.cells) == pytest.approx(1.0, abs=0.01)
+    shares = [share for _, _, share in one.cells]
+    assert shares == sorted(shares, reverse=True)
+    assert len({cell[:2] for cell in one.cells}) == len(one.cells)
+
+
+def test_the_sides_of_coarse_cells() -> None:
+    sides = [HeatGrid.of(np.array([[1.0, 2.0]]), km).cell_deg for km in (25.0, 56.0, 600.0, 2000.0)]
+    assert sides == [0.5, 1.0, 9.0, 18.0]

@@ -13,7 +13,10 @@ function build(tag, className, ...content) {
   return element;
 }
 
-/** Show an answer to `together` pictures; `onChoose(rank)` is called when a place is chosen. */
+/**
+ * Show an answer to `together` pictures; `onChoose(rank)` is called when a place is chosen. `coarseKm`
+ * is null where the service has not said how it rounds.
+ */
 export function showAnswer(answer, { coarseKm, onChoose, together }) {
   const { title, detail } = headline(answer);
   byId('headline').textContent = title;
@@ -25,9 +28,10 @@ export function showAnswer(answer, { coarseKm, onChoose, together }) {
   byId('places').replaceChildren(
     ...answer.places.map((place) => placeRow(place, { coarseKm, onChoose })),
   );
-  byId('coarse').hidden = !(coarseKm > 0);
-  byId('coarse').textContent =
-    `This service answers coarsely on purpose: places are rounded to cells of ${kilometres(coarseKm)}.`;
+  byId('coarse').hidden = coarseKm === 0;
+  byId('coarse').textContent = coarseKm === null
+    ? 'The service has not said whether it rounds its places: they may be coarse on purpose.'
+    : `This service answers coarsely on purpose: places are rounded to cells of ${kilometres(coarseKm)}.`;
   showCountries(answer.countries);
   showBasis(answer);
   for (const id of CARDS) byId(id).hidden = false;
@@ -48,16 +52,26 @@ export function showNothing(title, detail) {
   for (const id of CARDS) byId(id).hidden = true;
 }
 
-/** Make one row of the list stand out. */
+/** Make one row of the list stand out; what the place is called. */
 export function choosePlace(rank) {
+  let name = '';
   for (const row of byId('places').children) {
-    row.classList.toggle('chosen', row.dataset.rank === String(rank));
+    const chosen = row.dataset.rank === String(rank);
+    const button = row.querySelector('.place-name');
+    row.classList.toggle('chosen', chosen);
+    if (chosen) {
+      button.setAttribute('aria-current', 'true');
+      row.scrollIntoView({ block: 'nearest' });
+      name = button.textContent;
+    } else {
+      button.removeAttribute('aria-current');
+    }
   }
-  byId('places').querySelector('.chosen')?.scrollIntoView({ block: 'nearest' });
+  return name;
 }
 
 function placeRow(place, { coarseKm, onChoose }) {
-  const digits = coarseKm > 0 ? 1 : 3;
+  const digits = coarseKm === 0 ? 3 : 1;
   const at = coordinates(place.latitude_deg, place.longitude_deg, digits);
   const plain = `${place.latitude_deg.toFixed(digits)}, ${place.longitude_deg.toFixed(digits)}`;
   const show = build('button', 'place-name', placeTitle(place));

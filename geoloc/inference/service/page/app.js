@@ -1,6 +1,7 @@
 // The page: pictures are chosen, asked about one after another or together, and shown.
 
 import { choosePlace, showAnswer, showNothing } from './answer_view.js';
+import { takeDrops } from './dropping.js';
 import { decodeLand } from './ground.js';
 import { Occlusion } from './occlusion.js';
 import { Pictures } from './pictures.js';
@@ -66,28 +67,6 @@ function refreshActions() {
   byId('go').textContent = state.asking ? 'Asking …' : 'Ask where';
 }
 
-function takeDrops() {
-  const holds = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
-  let depth = 0;
-  const mark = (change) => {
-    depth = Math.max(0, depth + change);
-    byId('drop').classList.toggle('over', depth > 0);
-  };
-  document.addEventListener('dragenter', (event) => holds(event) && mark(1));
-  document.addEventListener('dragleave', (event) => holds(event) && mark(-1));
-  document.addEventListener('dragover', (event) => holds(event) && event.preventDefault());
-  document.addEventListener('drop', (event) => {
-    if (!holds(event)) return;
-    event.preventDefault();
-    mark(-depth);
-    choose(event.dataTransfer.files);
-  });
-  document.addEventListener('paste', (event) => {
-    const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length > 0) choose(files);
-  });
-}
-
 // ---- asking
 
 async function ask() {
@@ -102,6 +81,8 @@ async function ask() {
   const open = asked.length > 0 ? asked : [...pictures.items];
   say(`Asking about ${open.length} ${open.length === 1 ? 'picture' : 'pictures'}.`);
   try {
+    // what it was not told at first it may be told now; only then can answers be called coarse
+    if (!state.service) await learnService();
     if (together) await askTogether(open);
     else await askEach(open);
   } finally {
@@ -112,9 +93,12 @@ async function ask() {
     byId('key').focus();
     return;
   }
-  const first = open.find(({ answer }) => answer) ?? open[0];
-  show(pictures.shown && open.includes(pictures.shown) && pictures.shown.answer ? pictures.shown : first);
-  announce(open);
+  // those that were not removed meanwhile
+  const there = open.filter((picture) => pictures.items.includes(picture));
+  if (there.length === 0) return;
+  const first = there.find(({ answer }) => answer) ?? there[0];
+  show(pictures.shown && there.includes(pictures.shown) && pictures.shown.answer ? pictures.shown : first);
+  announce(there);
   byId('answer').focus({ preventScroll: true });
   byId('answer').scrollIntoView({ block: 'nearest' });
 }
@@ -123,7 +107,7 @@ async function askEach(open) {
   const waiting = [...open];
   const work = async () => {
     for (let picture = waiting.shift(); picture; picture = waiting.shift()) {
-      const stop = await askAbout([picture], false);
+      const stop = pictures.items.includes(picture) && (await askAbout([picture], false));
       if (stop) waiting.length = 0;
     }
   };
@@ -151,7 +135,10 @@ async function askAbout(asked, together) {
     settle(asked, document, together);
     return false;
   } catch (error) {
-    if (!(error instanceof ServiceError)) throw error;
+    if (!(error instanceof ServiceError)) {
+      for (const picture of asked) pictures.setState(picture, 'refused', 'Something broke in this page.');
+      throw error;
+    }
     for (const picture of asked) pictures.setState(picture, 'refused', error.message, error.detail);
     if (error.status === 401) askForKey();
     else if (error.status === 0 || error.status >= 500) notice(error.message);
@@ -198,7 +185,7 @@ function show(picture) {
   occlusion.show(picture, state.service);
   state.answer = picture?.answer ?? null;
   if (state.answer) {
-    const coarseKm = state.service?.coarse_km ?? 0;
+    const coarseKm = state.service?.coarse_km ?? null;
     showAnswer(state.answer, { coarseKm, onChoose: chooseRank, together: picture.together });
   } else if (picture?.state === 'refused') {
     showNothing('No answer for this picture', `${picture.message} ${picture.detail}`.trim());
@@ -213,7 +200,7 @@ function show(picture) {
 }
 
 function chooseRank(rank) {
-  choosePlace(rank);
+  say(`Chosen: ${rank}, ${choosePlace(rank)}.`);
   state.map?.choose(rank);
 }
 
@@ -225,8 +212,8 @@ function refreshHeat() {
 
 function refreshLegend() {
   const heat = byId('heat').checked;
-  byId('legend').hidden = !state.answer;
-  if (!state.answer) return;
+  byId('legend').hidden = !state.answer || !state.map;
+  if (byId('legend').hidden) return;
   const cellDeg = Number((state.map?.heatCellDeg() ?? 0).toFixed(2));
   const { circles, title, classes } = legendItems(state.answer, { heat, cellDeg });
   byId('legend-heat-title').textContent = title;
@@ -250,7 +237,7 @@ async function start() {
     // so that the same file can be chosen again
     event.target.value = '';
   });
-  takeDrops();
+  takeDrops(byId('drop'), choose);
   byId('go').addEventListener('click', ask);
   byId('clear').addEventListener('click', clear);
   byId('heat').addEventListener('change', refreshHeat);
@@ -261,15 +248,27 @@ async function start() {
     apiKey.set(byId('key').value.trim());
     byId('key-form').hidden = true;
     notice('');
-    learnService();
-    ask();
+    if (pictures.items.length > 0) ask();
+    else learnService();
   });
   learnService();
-  const response = await fetch('static/land.json');
-  state.map = new WorldMap(byId('map'), { land: decodeLand(await response.json()), onChoose: chooseRank, onScale: refreshLegend });
+  await openMap();
+  document.documentElement.dataset.ready = 'true';
+}
+
+async function openMap() {
+  try {
+    const response = await fetch('static/land.json');
+    const land = decodeLand(await response.json());
+    state.map = new WorldMap(byId('map'), { land, onChoose: chooseRank, onScale: refreshLegend });
+  } catch {
+    byId('map').textContent = 'The map could not be loaded. The list of places says the same; load the page again for the map.';
+    byId('map').classList.add('missing');
+    byId('map-tools').hidden = true;
+    return;
+  }
   state.map.show(state.answer);
   refreshHeat();
-  document.documentElement.dataset.ready = 'true';
 }
 
 async function learnService() {
@@ -280,7 +279,7 @@ async function learnService() {
     return;
   }
   byId('version').textContent = `geoloc ${state.service.version}`;
-  occlusion.show(pictures.shown, state.service);
+  show(pictures.shown);
 }
 
 start();

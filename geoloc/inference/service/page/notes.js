@@ -1,8 +1,20 @@
-// Takes the notes out of an image file (EXIF with its GPS position, XMP, IPTC, comments, what is
-// appended behind the image) without touching a pixel. Only which way up the image is stays.
+// Takes the notes out of an image file (EXIF with its GPS position, XMP, IPTC, C2PA, comments, what
+// is appended behind the image) without touching a pixel. What stays is what drawing the image takes,
+// by lists of it, and which way up it is.
 
-const KEPT_JPEG = new Set([0xe0, 0xee]); // JFIF; Adobe, which says how colours are stored
-const DROPPED_PNG = new Set(['tEXt', 'zTXt', 'iTXt', 'tIME', 'eXIf']);
+// Frames, tables and scans; of applications' segments see keptApplication.
+const KEPT_JPEG = new Set([
+  0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf,
+  0xda, 0xdb, 0xdc, 0xdd,
+]);
+const [JFIF_BYTES, ADOBE_BYTES] = [18, 16];
+// With the most bytes that each may have.
+const KEPT_PNG = new Map([
+  ['IHDR', 13], ['PLTE', 768], ['IDAT', Infinity], ['IEND', 0], ['tRNS', 256], ['gAMA', 4],
+  ['cHRM', 32], ['sRGB', 1], ['sBIT', 4], ['cICP', 4], ['iCCP', Infinity],
+]);
+const KEPT_WEBP = new Set(['VP8X', 'VP8 ', 'VP8L', 'ALPH', 'ICCP', 'ANIM']);
+const FRAME_HEAD_BYTES = 16;
 const EXIF_FLAG = 0x08;
 const XMP_FLAG = 0x04;
 
@@ -14,16 +26,26 @@ export function knownFormat(bytes) {
   return null;
 }
 
+/** The name of a format whose notes cannot be taken out, or '' where the file is of none of them. */
+export function otherFormat(bytes) {
+  const brand = text(bytes, 4, 4) === 'ftyp' ? text(bytes, 8, 4) : '';
+  if (brand.startsWith('avi')) return 'AVIF';
+  if (/^(he|hevc|mif1|msf1)/.test(brand)) return 'HEIC';
+  if (text(bytes, 0, 4) === 'GIF8') return 'GIF';
+  if (text(bytes, 0, 2) === 'BM') return 'BMP';
+  return ['II*\0', 'MM\0*'].includes(text(bytes, 0, 4)) ? 'TIFF' : '';
+}
+
 /**
- * The file without notes; files of other formats come back as they are. Throws a RangeError where
- * the file's parts do not fit together: nothing can be promised of such a file.
+ * The file without notes, null for one of another format. Throws a RangeError where the file's parts
+ * do not fit together: nothing can be promised of such a file.
  */
 export function withoutNotes(bytes) {
   const format = knownFormat(bytes);
   if (format === 'jpeg') return join(jpegParts(bytes));
   if (format === 'png') return join(pngParts(bytes));
   if (format === 'webp') return webpFile(bytes);
-  return bytes;
+  return null;
 }
 
 function jpegParts(bytes) {
@@ -37,21 +59,43 @@ function jpegParts(bytes) {
       continue;
     }
     if (marker === 0xd9) return [...parts, bytes.subarray(at, at + 2)];
+    // markers without a segment
+    if (marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7)) {
+      at += 2;
+      continue;
+    }
     const end = at + 2 + number(bytes, at + 2, 2);
-    if (end > bytes.length) throw new RangeError('a segment runs past the end');
+    if (end > bytes.length || end < at + 4) throw new RangeError('a segment of impossible length');
     const turned = marker === 0xe1 ? orientation(bytes.subarray(at + 4, end)) : 1;
     if (turned > 1) parts.push(jpegOrientation(turned));
-    const application = marker >= 0xe0 && marker <= 0xef;
-    const profile = marker === 0xe2 && text(bytes, at + 4, 11) === 'ICC_PROFILE';
-    const kept = application ? KEPT_JPEG.has(marker) || profile : marker !== 0xfe;
-    if (kept) parts.push(bytes.subarray(at, end));
+    const segment = bytes.subarray(at, end);
+    if (KEPT_JPEG.has(marker)) parts.push(segment);
+    else parts.push(keptApplication(marker, segment));
     at = end;
     if (marker === 0xda) {
       at = scanEnd(bytes, end);
       parts.push(bytes.subarray(end, at));
     }
   }
-  return parts;
+  throw new RangeError('the image breaks off before its end');
+}
+
+/** What is kept of an application's segment: how colours are stored, JFIF without its thumbnail. */
+function keptApplication(marker, segment) {
+  if (marker === 0xe2 && text(segment, 4, 12) === 'ICC_PROFILE\0') return segment;
+  if (marker === 0xee && text(segment, 4, 5) === 'Adobe') return beginning(segment, ADOBE_BYTES);
+  if (marker !== 0xe0 || text(segment, 4, 5) !== 'JFIF\0') return new Uint8Array();
+  const head = beginning(segment, JFIF_BYTES);
+  head.set([0, 0], JFIF_BYTES - 2);
+  return head;
+}
+
+/** A segment cut to its first bytes, below 256. */
+function beginning(segment, count) {
+  if (segment.length < count) throw new RangeError('a segment is too short');
+  const head = segment.slice(0, count);
+  head.set([0, count - 2], 2);
+  return head;
 }
 
 /** Where coded pixels end: at a marker that is neither a stuffed zero nor a restart. */
@@ -79,7 +123,10 @@ function pngParts(bytes) {
     const kind = text(bytes, at + 4, 4);
     const turned = kind === 'eXIf' ? orientation(bytes.subarray(at + 8, end - 4)) : 1;
     if (turned > 1) parts.push(pngChunk('eXIf', tiffOrientation(turned)));
-    if (!DROPPED_PNG.has(kind)) parts.push(bytes.subarray(at, end));
+    if (KEPT_PNG.has(kind)) {
+      if (end - at - 12 > KEPT_PNG.get(kind)) throw new RangeError('a chunk is too long');
+      parts.push(bytes.subarray(at, end));
+    }
     if (kind === 'IEND') return parts;
     at = end;
   }
@@ -103,25 +150,38 @@ function crc32(bytes) {
 function webpFile(bytes) {
   const whole = 8 + littleEndian(bytes, 4);
   if (whole > bytes.length) throw new RangeError('the image breaks off before its end');
-  const parts = [];
-  let turned = 1;
-  for (let at = 12; at + 8 <= whole; ) {
-    const kind = text(bytes, at, 4);
-    const size = littleEndian(bytes, at + 4);
-    const end = at + 8 + size + (size % 2);
-    if (end > whole) throw new RangeError('a chunk runs past the end');
-    if (kind === 'EXIF') turned = orientation(bytes.subarray(at + 8, at + 8 + size));
-    else if (kind !== 'XMP ') parts.push(bytes.slice(at, end));
-    at = end;
-  }
+  const { parts, turned } = webpParts(bytes.subarray(12, whole));
   const exif = tiffOrientation(turned);
   if (turned > 1) parts.push(join([ascii('EXIF'), new Uint8Array([exif.length, 0, 0, 0]), exif]));
   if (text(parts[0] ?? [], 0, 4) === 'VP8X') {
     parts[0][8] = (parts[0][8] & ~(EXIF_FLAG | XMP_FLAG)) | (turned > 1 ? EXIF_FLAG : 0);
   }
   const body = join([ascii('WEBP'), ...parts]);
-  const size = bigEndian(body.length).reverse();
-  return join([ascii('RIFF'), size, body]);
+  return join([ascii('RIFF'), bigEndian(body.length).reverse(), body]);
+}
+
+/** The chunks that are kept, those within an animation's frames too, and how the image is turned. */
+function webpParts(bytes) {
+  const parts = [];
+  let turned = 1;
+  for (let at = 0; at + 8 <= bytes.length; ) {
+    const kind = text(bytes, at, 4);
+    const size = littleEndian(bytes, at + 4);
+    const end = at + 8 + size + (size % 2);
+    if (end > bytes.length) throw new RangeError('a chunk runs past the end');
+    const data = bytes.subarray(at + 8, at + 8 + size);
+    if (kind === 'EXIF') turned = orientation(data);
+    else if (kind === 'ANMF') parts.push(webpFrame(data));
+    else if (KEPT_WEBP.has(kind)) parts.push(bytes.slice(at, end));
+    at = end;
+  }
+  return { parts, turned };
+}
+
+function webpFrame(data) {
+  const { parts } = webpParts(data.subarray(FRAME_HEAD_BYTES));
+  const body = join([data.subarray(0, FRAME_HEAD_BYTES), ...parts]);
+  return join([ascii('ANMF'), bigEndian(body.length).reverse(), body]);
 }
 
 /** EXIF's orientation (1 to 8; 1 where it is missing or the notes cannot be read). */

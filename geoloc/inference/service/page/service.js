@@ -34,7 +34,9 @@ export async function locate(images, { together, onWait }) {
   form.append('top_k', '5');
   form.append('heat', 'true');
   form.append('together', String(together));
-  return request('v1/locate', { method: 'POST', body: form }, onWait);
+  const document = await request('v1/locate', { method: 'POST', body: form }, onWait);
+  if (Array.isArray(document.answers) && Array.isArray(document.refusals)) return document;
+  throw new ServiceError(502, WORDS[502]);
 }
 
 /** The occlusion map of one image. */
@@ -48,7 +50,8 @@ async function request(path, options, onWait = () => {}) {
   for (let attempt = 0; ; attempt += 1) {
     const response = await send(path, options);
     const document = await response.json().catch(() => null);
-    if (response.ok) return document;
+    if (response.ok && document) return document;
+    if (response.ok) throw new ServiceError(502, WORDS[502]);
     // all images refused: the document says why of each
     if (response.status === 422 && document?.refusals) return document;
     const seconds = Number(response.headers.get('Retry-After') ?? NaN);
@@ -61,6 +64,8 @@ async function request(path, options, onWait = () => {}) {
 
 async function send(path, options) {
   const key = apiKey.get();
+  // no header may carry anything else, and no service has such a key
+  if (!/^[\x20-\x7e]*$/.test(key)) throw new ServiceError(401, WORDS[401]);
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   try {
     return await fetch(path, { ...options, headers, credentials: 'omit', cache: 'no-store' });
@@ -80,6 +85,7 @@ const WORDS = {
   429: 'Too many requests. Wait a little and ask again.',
   500: 'Something broke in the service. Nothing of your image was kept.',
   501: 'This service’s model cannot do that.',
+  502: 'The service sent something that is no answer. Is there another program in between?',
   503: 'The service is busy. Ask again in a moment.',
   504: 'The answer took too long and was given up. Ask again in a moment.',
 };

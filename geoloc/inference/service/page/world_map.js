@@ -109,7 +109,9 @@ export class WorldMap {
         zIndexOffset: 1000 - 10 * place.rank,
       });
       mark.addTo(this.shapes);
-      mark.bindTooltip(`${place.rank}: ${placeTitle(place)}`, { direction: 'top', offset: [0, -12] });
+      // a node, as Leaflet takes a string for HTML
+      const tip = document.createTextNode(`${place.rank}: ${placeTitle(place)}`);
+      mark.bindTooltip(tip, { direction: 'top', offset: [0, -12] });
       mark.on('click', () => this.onChoose(place.rank));
       const element = mark.getElement();
       if (turn === 0) {
@@ -130,7 +132,10 @@ export class WorldMap {
   /** Make one place stand out and bring it into view. */
   choose(rank) {
     for (const [other, mark] of this.marks) {
-      mark.getElement().classList.toggle('chosen', other === rank);
+      const element = mark.getElement();
+      element.classList.toggle('chosen', other === rank);
+      if (other === rank) element.setAttribute('aria-current', 'true');
+      else element.removeAttribute('aria-current');
     }
     const mark = this.marks.get(rank);
     if (mark && !this.map.getBounds().pad(-0.05).contains(mark.getLatLng())) {
