@@ -40,6 +40,9 @@ def refuse_targets(args: argparse.Namespace) -> None:
         why = _special(option, path, lines=lines) or _unwritable(path)
         if lines and not why and path.exists() and not args.resume:
             why = f"it is there already: go on with it by --resume, or {_ANOTHER}"
+        # The ending decides between page and picture.
+        if not why and option == "--map" and written_file(path).suffix != path.suffix:
+            why = f"it is a link to a file of another ending: {_ANOTHER}"
         if why:
             raise ConfigError(f"{option} {path}: {why}")
     if len(named) > 1 and len({os.path.realpath(path) for _, path in named}) == 1:

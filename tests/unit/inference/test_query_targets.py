@@ -77,9 +77,11 @@ def test_targets_are_looked_at_before_the_model_is_loaded(
     earlier, folder = tmp_path / "a.jsonl", tmp_path / "b.csv"
     earlier.write_text("kept\n")
     folder.mkdir()
+    (tmp_path / "c.html").symlink_to(tmp_path / "c.png")
     for words, message in (
         (["--out", str(earlier)], "it is there already"),
         (["--out", str(folder)], "it is a folder"),
+        (["--map", str(tmp_path / "c.html")], "another ending"),
         (["--out", "a.html", "--format", "csv", "--map", "./a.html"], "the same file"),
     ):
         assert main(["query", str(image), "--run", str(tmp_path / "none"), *words]) == 2
