@@ -24,7 +24,8 @@ from geoloc.cli.query_arguments import (
 )
 from geoloc.cli.query_output import opened_output
 from geoloc.cli.query_tally import Tally
-from geoloc.cli.query_truths import read_truths
+from geoloc.cli.query_targets import refuse_originals, refuse_targets, written_file
+from geoloc.cli.query_truths import read_truths, refuse_ambiguous
 
 if TYPE_CHECKING:
     from geoloc.inference import Geolocator
@@ -70,29 +71,36 @@ def run(args: argparse.Namespace) -> int:
         print(schema_text(), end="")
         return 0
     refuse_contradictions(args)
+    refuse_targets(args)
     from geoloc.inference.answer_lines import FileKey
-    from geoloc.inference.asking import Question, query_json
+    from geoloc.inference.asking import AskedImage, Question, query_json
     from geoloc.inference.listing import list_images
 
     truths = {} if args.truth is None else read_truths(args.truth)
     listed = list_images(_named(args))
-    _refuse_originals(args, listed.files)
+    if args.together is None:
+        refuse_ambiguous(truths, listed.files)
+    refuse_originals(args, listed.files)
     geolocator = _load(args)
     question = Question(top_k=args.top_k, apart_km=args.apart_km, heat=args.heat, exif=args.exif)
     query = query_json(geolocator, question, _mode_words(args))
     tally = Tally(truths=truths, keep=args.map is not None)
-    for refusal in listed.refusals:
-        tally.refuse(refusal)
     with opened_output(args, query, truths) as output:
+        for refusal in listed.refusals:
+            tally.refuse(refusal)
+            key = FileKey.of(Path(refusal.source))
+            if not output.is_done(key):
+                output.add(AskedImage(key=key, result=refusal))
         todo = [path for path in listed.files if not output.is_done(FileKey.of(path))]
         with progress_bar("query", len(todo), shown=_counts(args)) as bar:
             for asked in _asked(args, geolocator, question, todo):
                 output.add(asked)
                 tally.add(asked)
                 bar.update()
+    before = len(listed.files) - len(todo)
     if listed.folders or args.stdin or len(listed.files) > 1:
-        say(tally.pace(len(todo), before=len(listed.files) - len(todo)))
-    _tell_the_rest(args, tally)
+        say(tally.pace(len(todo), before=before))
+    _tell_the_rest(args, tally, before=before)
     return 2 if tally.refused else 0
 
 
@@ -104,21 +112,15 @@ def _counts(args: argparse.Namespace) -> bool:
 
 def _named(args: argparse.Namespace) -> list[Path]:
     """What the command line names; a list on standard input in place of each ``-``."""
+    from geoloc.errors import ConfigError
     from geoloc.inference.listing import names_of
 
     named: list[Path] = []
-    for path in [*args.images, *([Path("-")] if args.stdin else [])]:
-        named += names_of(sys.stdin.buffer.read()) if path == Path("-") else [path]
+    for name in [*args.images, *(["-"] if args.stdin else [])]:
+        named += names_of(sys.stdin.buffer.read()) if name == "-" else [Path(name)]
+    if not named and not args.text:
+        raise ConfigError("the list on standard input names nothing: no image to ask about")
     return named
-
-
-def _refuse_originals(args: argparse.Namespace, files: Sequence[Path]) -> None:
-    from geoloc.errors import ConfigError
-
-    written = {os.path.realpath(path) for path in (args.out, args.map) if path is not None}
-    for path in files if written else ():
-        if os.path.realpath(path) in written:
-            raise ConfigError(f"{path} is one of the images: name another file to be written")
 
 
 def _load(args: argparse.Namespace) -> Geolocator:
@@ -137,12 +139,20 @@ def _load(args: argparse.Namespace) -> Geolocator:
 
 def _mode_words(args: argparse.Namespace) -> dict[str, object]:
     """How the arguments change what answers, beside model and gallery."""
+    from geoloc.artifacts import sha256_of
+
     names = ("mode", "references", "combine", "csls", "calibration", "vote_km", "index")
-    return {
-        name: os.path.realpath(value) if isinstance(value, Path) else value
-        for name in names
-        if (value := getattr(args, name)) not in (None, False)
-    }
+    words: dict[str, object] = {}
+    for name in names:
+        value = getattr(args, name)
+        if isinstance(value, Path):
+            words[name] = os.path.realpath(value)
+            # A folder embedded anew may have as many images as before.
+            words[f"{name}_sha256"] = sha256_of(value / "embedded.json")
+        # By identity: a weight of 0 is a weight.
+        elif value is not None and value is not False:
+            words[name] = value
+    return words
 
 
 def _asked(
@@ -170,15 +180,18 @@ def _asked(
             yield AskedImage(key=None, result=answer)
 
 
-def _tell_the_rest(args: argparse.Namespace, tally: Tally) -> None:
+def _tell_the_rest(args: argparse.Namespace, tally: Tally, *, before: int) -> None:
     from geoloc.inference.camera_errors import comparison_text
 
     if args.exif == "compare":
-        say(comparison_text(tally.off_km, images=tally.answered))
+        if tally.answered or not before:
+            say(comparison_text(tally.off_km, images=tally.answered))
+        if before:
+            say(f"the {before:,} images answered before are not among those compared")
     if args.truth is not None and tally.answered and not tally.matched:
         say(f"geoloc: --truth {args.truth} names none of the images")
     if args.map is not None and tally.kept:
         from geoloc.cli.query_map import draw_map
 
-        draw_map(args.map, tally.kept, tally.truths, cards=args.map_cards)
+        draw_map(written_file(args.map), tally.kept, tally.truths, cards=args.map_cards)
         say(f"map: {args.map}")

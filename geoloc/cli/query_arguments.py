@@ -19,7 +19,6 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "images",
         nargs="*",
-        type=Path,
         metavar="IMAGE",
         help="a file, a folder with all folders below it, or - for a list on standard input",
     )
@@ -134,6 +133,11 @@ def asked_format(args: argparse.Namespace) -> str:
     return args.format or (ending if ending in FORMATS else "text")
 
 
+def _says_no_form(args: argparse.Namespace) -> bool:
+    known = {"", ".txt", *(f".{form}" for form in FORMATS)}
+    return args.format is None and args.out is not None and args.out.suffix.lower() not in known
+
+
 def refuse_contradictions(args: argparse.Namespace) -> None:
     """See that arguments fit each other before anything is loaded.
 
@@ -150,18 +154,33 @@ def _input_rules(args: argparse.Namespace) -> list[Rule]:
     no_place = args.exif == "skip" or (args.together is not None and args.exif != "ignore")
     return [
         (not args.images and not args.stdin and not args.text, _WHAT_TO_ASK),
+        # As a path an empty name would be the whole current folder.
+        ("" in args.images, "an IMAGE has an empty name: name a file or a folder (. is this one)"),
         (several and bool(args.text), f"{how} is of images: leave --text out"),
         (several and no_place, f"{how} asks about all images: leave --exif {args.exif} out"),
     ]
 
 
 def _output_rules(args: argparse.Namespace) -> list[Rule]:
-    lines = asked_format(args) == "jsonl"
+    form = asked_format(args)
+    lines = form == "jsonl"
     drawn = args.map is not None
     good = {".html", ".png"}
     alone = bool(args.together or args.trip or args.text)
     return [
-        (drawn and args.map.suffix not in good, f"--map {args.map}: name a .html or .png file"),
+        (_says_no_form(args), f"--out {args.out}: its ending is that of no form: add --format"),
+        (
+            args.heat and form not in {"json", "jsonl"},
+            f"--heat is for json and jsonl, not for {form}",
+        ),
+        (
+            args.truth is not None and form != "text" and not drawn,
+            f"--truth is for text and --map, not for {form}",
+        ),
+        (
+            drawn and args.map.suffix.lower() not in good,
+            f"--map {args.map}: name a .html or .png file",
+        ),
         (drawn and bool(args.text), "--map draws the answers of images: leave --text out"),
         (args.map_cards < 0, f"--map-cards must be at least 0, not {args.map_cards}"),
         (args.resume and args.out is None, "--resume goes on with a file: name it by --out"),

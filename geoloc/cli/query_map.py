@@ -41,7 +41,7 @@ def draw_map(path: Path, several: Sequence[AskedImage], truths: Truths, *, cards
         truth_of(each.result.source, truths) or (each.camera and each.camera.latlon_deg)
         for each in several
     ]
-    if path.suffix == ".html":
+    if path.suffix.lower() == ".html":
         images = [_picture(answer) for answer in answers[:cards]]
         write_query_page(
             [_Noted(answer.source, answer.places, notes_text(answer)) for answer in answers],

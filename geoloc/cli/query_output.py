@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from geoloc.cli.query_arguments import asked_format
+from geoloc.cli.query_targets import is_special, written_file
 from geoloc.cli.query_truths import Truths, truth_of
 
 if TYPE_CHECKING:
@@ -104,10 +105,14 @@ class Document:
             results = [asked.result for asked in self.several]
             cameras = _cameras(self.several) if self.exif in {"report", "compare"} else None
             text = format_answers(results, cast("AnswerFormat", self.form), cameras)
+        content = text.encode("utf-8", "backslashreplace")
         if self.out is None:
             print(text, end="")
+        elif is_special(self.out):
+            with self.out.open("wb") as stream:
+                stream.write(content)
         else:
-            write_text(self.out, text.encode("utf-8", "backslashreplace").decode())
+            write_text(written_file(self.out), content.decode())
 
 
 @contextmanager

@@ -41,7 +41,8 @@ def photo_time(data: bytes) -> datetime | None:
             continue
         digits = _text(block.get(part))
         if digits.isdecimal() and digits.isascii():
-            taken += timedelta(seconds=float(f"0.{digits}"))
+            # Cut, not rounded: the second after the last of year 9999 is none.
+            taken = taken.replace(microsecond=int(digits[:6].ljust(6, "0")))
         return taken.replace(tzinfo=_zone(_text(block.get(offset))))
     return None
 

@@ -79,7 +79,8 @@ class CardFacts:
         measured: by test split; empty where the run was not evaluated.
         calibrations: headings with Markdown; empty where the run was not calibrated.
         galleries: the gallery.json of each.
-        seconds: from start to end of the run's last session, where both are known.
+        seconds: from the run's first start to its last end, breaks between sessions included, where
+            both are known.
         images_per_s: median over the training log.
     """
 

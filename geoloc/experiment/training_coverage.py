@@ -49,7 +49,7 @@ class TrainingCoverage:
         count: places looked at.
         drawn_from: how many there are in all, where these were drawn from more; else None.
         continents: all of them, by falling count.
-        most: the ten countries with the most places.
+        most: the countries with the most places, ten at most.
         least: the ten countries of at least 0.2 % of the land with the fewest places for their
             land, the largest first among equals.
         countries: how many countries hold a place.
@@ -90,7 +90,7 @@ def training_coverage(
         count=len(places_deg),
         drawn_from=drawn_from,
         continents=continents,
-        most=countries[:10],
+        most=tuple(area for area in countries if area.count)[:10],
         least=tuple(sorted(large, key=lambda area: (area.ratio, -area.land_share))[:10]),
         countries=len(held),
         countries_without=len(known - held),

@@ -94,7 +94,6 @@ class AnswerLines:
         try:
             self._lock()
             self._done = self._read(query)
-            self.resumed = len(self._done)
             if path.stat().st_size == 0:
                 append_whole(self._stream, header_text(query).encode())
         except BaseException:
@@ -145,7 +144,7 @@ class AnswerLines:
         whole, header = 0, None
         with self._path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
-                if number == 1 and not _is_beginning(line):
+                if number == 1 and not line.startswith(_BEGINNING):
                     raise DataError(
                         f"{self._path} does not hold answers of `geoloc query --format jsonl`:"
                         " name another file"
@@ -156,6 +155,7 @@ class AnswerLines:
                 content = self._parsed(line, number)
                 if header is None:
                     header = content
+                    self._refuse_damaged(header)
                     self._refuse_another(header, query)
                 else:
                     done.add(self._identity_in(content, header, number))
@@ -181,6 +181,12 @@ class AnswerLines:
         except (KeyError, TypeError) as error:
             raise DataError(f"{self._path}, line {number} is damaged: {error!r}") from None
 
+    def _refuse_damaged(self, header: Mapping[str, Any]) -> None:
+        kinds = {"query": dict, "folder": str}
+        for name, kind in kinds.items():
+            if not isinstance(header.get(name), kind):
+                raise DataError(f"{self._path}, line 1 is damaged: it has no {name}")
+
     def _refuse_another(self, header: Mapping[str, Any], query: Mapping[str, object]) -> None:
         earlier = cast("Mapping[str, object]", header["query"])
         told = [
@@ -193,10 +199,6 @@ class AnswerLines:
                 f"{self._path} holds the answers of another query ({'; '.join(told)}): "
                 "ask the same again, or name another file"
             )
-
-
-def _is_beginning(line: bytes) -> bool:
-    return line.startswith(_BEGINNING) or (not line.endswith(b"\n") and _BEGINNING.startswith(line))
 
 
 def _identity(key: FileKey, folder: Path) -> tuple[str, int | None, int | None]:

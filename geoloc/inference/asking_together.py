@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from geoloc.inference.asking import AskedImage, Question
 from geoloc.inference.camera import camera_place
 from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.prepared import PreparedImage
+
+_NO_TIME = "its EXIF data do not say when it was taken, as a trip needs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,7 +82,7 @@ def ask_trip(
     """
     detail = question.detail(geolocator)
     refused: list[AskedImage] = []
-    hours = _hours(files, refused)
+    hours = _hours(geolocator, files, refused)
     ordered = sorted(hours, key=lambda path: hours[path])
     known = _embedded(geolocator, ordered, refused, batch_size=batch_size, workers=workers)
     yield from refused
@@ -98,19 +101,25 @@ def grouped_by_folder(files: Sequence[Path]) -> dict[str, list[Path]]:
     return groups
 
 
-def _hours(files: Sequence[Path], refused: list[AskedImage]) -> dict[Path, float]:
-    times = {}
+def _hours(
+    geolocator: Geolocator, files: Sequence[Path], refused: list[AskedImage]
+) -> dict[Path, float]:
+    times: dict[Path, datetime] = {}
     for path in files:
+        key = FileKey.of(path)
         try:
             found = photo_time(read_limited(path))
         except ImageError:
-            # Refused in its own words when it is prepared.
             found = None
-        if found is None:
-            message = "its EXIF data do not say when it was taken, as a trip needs"
-            refused.append(_refusal(path, message, kind="no_time"))
-        else:
+        if found is not None:
             times[path] = found
+            continue
+        # What is no image at all is refused as that, and not for want of a time.
+        opened = geolocator.stages.prepare_or_refuse(path, str(path))
+        no_time = Refusal(source=str(path), message=_NO_TIME, kind="no_time")
+        refused.append(
+            AskedImage(key=key, result=opened if isinstance(opened, Refusal) else no_time)
+        )
     return dict(zip(times, hours_between(list(times.values())), strict=True)) if times else {}
 
 
@@ -145,9 +154,3 @@ def _embedded(
         paths += [path for path, _ in good]
         images += [replace(image, pixels=image.pixels[:, :0, :0]) for _, image in good]
     return _Embedded(paths=tuple(paths), images=tuple(images), vectors=torch.cat(vectors))
-
-
-def _refusal(path: Path, message: str, *, kind: str) -> AskedImage:
-    return AskedImage(
-        key=FileKey.of(path), result=Refusal(source=str(path), message=message, kind=kind)
-    )

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from geoloc.data.decoding import MAX_PIXELS, check_size, read_limited
+from geoloc.data.decoding import FORMATS, MAX_PIXELS, check_size, read_limited
 from geoloc.errors import CheckpointError, ConfigError, ImageError
 from geoloc.inference.geoclip_encoders import ImageEncoder, LocationEncoder
 from geoloc.inference.geoclip_release import read_release
@@ -287,7 +287,7 @@ def _picture(item: ImageLike) -> Image.Image:
     else:
         return open_picture(item)
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             check_size(opened.size, max_pixels=MAX_PIXELS, name=name)
             return opened.convert("RGB")
     except ImageError:

@@ -49,9 +49,15 @@ def list_images(named: Iterable[Path]) -> ListedImages:
 
 
 def names_of(content: bytes) -> list[Path]:
-    """The paths in a list, one a line, or each ended by NUL (as `find -print0` does) if any is."""
-    end = b"\0" if b"\0" in content else b"\n"
-    return [Path(os.fsdecode(name)) for name in content.split(end) if name]
+    """The paths in a list, one a line, or each ended by NUL (as `find -print0` does) if any is.
+
+    Lines may end as on Windows.
+    """
+    if b"\0" in content:
+        names = content.split(b"\0")
+    else:
+        names = [line.removesuffix(b"\r") for line in content.split(b"\n")]
+    return [Path(os.fsdecode(name)) for name in names if name]
 
 
 def _is_folder(path: Path) -> bool:

@@ -39,6 +39,10 @@ def photo(block: dict[int, object], changed: str | None = None) -> bytes:
         ({TAKEN: "2024:02:29 12:00:00", ZONE: "   :  "}, datetime(2024, 2, 29, 12)),
         ({TAKEN: "0000:00:00 00:00:00"}, None),
         ({TAKEN: "    :  :     :  :  "}, None),
+        (
+            {TAKEN: "9999:12:31 23:59:59", PART: "99999999999"},
+            datetime(9999, 12, 31, 23, 59, 59, 999_999),
+        ),
         ({}, None),
         ({ExifTags.Base.DateTimeDigitized: "2020:01:01 01:00:00"}, datetime(2020, 1, 1, 1)),
     ],

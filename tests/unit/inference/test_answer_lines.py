@@ -25,13 +25,12 @@ def add(lines: AnswerLines, key: FileKey) -> None:
     lines.append({"file": content, "answer": {"source": key.path, "name": "Zürich\n"}}, key=key)
 
 
-def write(path: Path, numbers: range, *, resume: bool = False) -> AnswerLines:
+def write(path: Path, numbers: range, *, resume: bool = False) -> None:
     lines = AnswerLines(path, QUERY, resume=resume)
     for number in numbers:
         if not lines.is_done(key_of(number)):
             add(lines, key_of(number))
     lines.close()
-    return lines
 
 
 def paths_in(path: Path) -> list[str]:
@@ -45,9 +44,20 @@ def test_a_file_torn_anywhere_ends_with_every_image_once(tmp_path: Path, cut: in
     path.unlink(missing_ok=True)
     write(path, range(6))
     whole = path.read_bytes()
-    path.write_bytes(whole[: cut % (len(whole) + 1)])
-    kept = len([line for line in path.read_bytes().split(b"\n")[1:-1] if line])
-    assert write(path, range(8), resume=True).resumed == kept
+    size = cut % (len(whole) + 1)
+    path.write_bytes(whole[:size])
+    if 0 < size < len('{"schema_version": 2, "query": '):
+        # Too little to be told from somebody else's.
+        with pytest.raises(DataError, match="name another file"):
+            write(path, range(8), resume=True)
+        assert path.read_bytes() == whole[:size]
+        return
+    kept = {line for line in whole[:size].split(b"\n")[1:-1] if line}
+    write(path, range(8), resume=True)
+    # Whole lines are left as they were, and none of them comes again.
+    assert (
+        path.read_bytes().split(b"\n")[1 : len(kept) + 1] == whole.split(b"\n")[1 : len(kept) + 1]
+    )
     assert paths_in(path) == [f"photos/{number}.jpg" for number in range(8)]
 
 
@@ -94,7 +104,7 @@ def test_another_query_is_refused_by_what_differs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"my notes\n", b"my notes without an end", b'{"step": 1}\n', b"\n"]
+    "content", [b"my notes\n", b"my notes without an end", b'{"step": 1}\n', b"\n", b"{"]
 )
 def test_a_file_of_somebody_elses_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
@@ -102,6 +112,14 @@ def test_a_file_of_somebody_elses_is_left_as_it_is(tmp_path: Path, content: byte
     with pytest.raises(DataError, match="name another file"):
         AnswerLines(path, QUERY, resume=True)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("more", [b'5, "folder": "/"', b'{"top_k": 5}', b'{}, "folder": 5'])
+def test_a_damaged_first_line_is_named(tmp_path: Path, more: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"schema_version": 2, "query": ' + more + b"}\n")
+    with pytest.raises(DataError, match="line 1 is damaged"):
+        AnswerLines(path, QUERY, resume=True)
 
 
 @pytest.mark.parametrize("damage", [b"{\n", b'{"answer": {}}\n', b"[]\n", b'{"file": {"x": 1}}\n'])

@@ -218,7 +218,12 @@ def test_a_trip_goes_by_time(geolocator: Geolocator, files: list[Path], photo: P
     photo(20).save(timeless)
     asked = list(ask_trip(geolocator, [*files, timeless], Question(exif="report"), workers=2))
     refused = [each.result for each in asked if isinstance(each.result, Refusal)]
-    assert [each.kind for each in refused] == ["no_time", "no_time"]
+    # The broken one is refused for what it is.
+    assert [each.kind for each in refused] == ["not_an_image", "no_time"]
+    missing = files[0].parent / "missing.jpg"
+    (gone,) = ask_trip(geolocator, [missing], Question())
+    (alone,) = ask_files(geolocator, [missing], Question())
+    assert gone.result == alone.result
     order = [each for each in asked if isinstance(each.result, Answer)]
     good = [files[number] for number in (8, 7, 6, 5, 4, 2, 1, 0)]
     assert [each.result.source for each in order] == [str(path) for path in good]

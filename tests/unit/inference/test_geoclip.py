@@ -206,6 +206,14 @@ def test_images_may_be_paths_bytes_or_pictures(ours, tmp_path):
     assert all(torch.equal(share, told[0]) for share in told)
 
 
+def test_only_the_formats_of_geoloc_are_opened(ours, tmp_path):
+    path = tmp_path / "a.png"
+    photo().save(path, "PPM")
+    for item in (path, path.read_bytes()):
+        with pytest.raises(ImageError, match="not an image that can be read"):
+            ours.predict(item, 2)
+
+
 def test_turned_and_transparent_images_are_taken_as_released(ours, theirs, tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6

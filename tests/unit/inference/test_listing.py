@@ -44,5 +44,7 @@ def test_folders_without_images_are_refused_and_missing_files_kept(tmp_path: Pat
 def test_names_by_line_or_by_nul() -> None:
     assert names_of(b"a b.jpg\n\nc.jpg") == [Path("a b.jpg"), Path("c.jpg")]
     assert names_of(b"a\nb.jpg\0c.jpg\0") == [Path("a\nb.jpg"), Path("c.jpg")]
+    assert names_of(b"a b.jpg\r\n\r\nc.jpg\r\n") == [Path("a b.jpg"), Path("c.jpg")]
+    assert names_of(b"a\r\0c.jpg\0") == [Path("a\r"), Path("c.jpg")]
     assert names_of(b"") == []
     assert bytes(names_of(b"\xff.jpg\n")[0]) == b"\xff.jpg"

@@ -143,6 +143,15 @@ def test_originals_are_never_written_to(album: Path, ask, tmp_path: Path, capsys
         (["a.jpg", "--together", "all", "--exif", "report"], "leave --exif report out"),
         (["a.jpg", "--map", "a.pdf"], ".html or .png"),
         (["a.jpg", "--map", "a.html", "--map-cards", "-1"], "--map-cards must be at least 0"),
+        ([""], "empty name"),
+        (["a.jpg", "--out", "a.pdf"], "add --format"),
+        (["a.jpg", "--out", "a.csv", "--heat"], "--heat is for json and jsonl, not for csv"),
+        (["a.jpg", "--heat"], "not for text"),
+        (["a.jpg", "--truth", "t.csv", "--format", "json"], "--truth is for text and --map"),
+        (["a.jpg", "--out", "x.html", "--format", "csv", "--map", "x.html"], "the same file"),
+        (["a.jpg", "--out", "."], "it is a folder"),
+        (["a.jpg", "--out", f"{__file__}/a.csv"], "is no folder"),
+        (["a.jpg", "--map", f"{__file__}/a.png"], "is no folder"),
     ],
 )
 def test_contradictions_are_told_before_anything_is_loaded(words, message, capsys) -> None:
