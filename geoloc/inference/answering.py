@@ -256,7 +256,10 @@ class Answerer:
     def _heats_of(self, posterior: GalleryPosterior, detail: AnswerDetail) -> list[Heat | None]:
         if not detail.heat:
             return [None] * len(posterior)
-        return [*self._heat(detail.heat_km).heats(posterior.probability)]
+        grid = self._grids.get(detail.heat_km)
+        grid = grid or HeatGrid.of(self.candidates.latlon_deg, detail.heat_km)
+        self._grids[detail.heat_km] = grid
+        return [*grid.heats(posterior.probability)]
 
     def _search(self, query: Tensor, depth: int) -> Tensor:
         assert self.index is not None
@@ -293,11 +296,6 @@ class Answerer:
     def _areas(self) -> AreaShares:
         return AreaShares.of(self.candidates.latlon_deg, self.cache)
 
-    def _heat(self, coarse_km: float) -> HeatGrid:
-        if coarse_km not in self._heats:
-            self._heats[coarse_km] = HeatGrid.of(self.candidates.latlon_deg, coarse_km)
-        return self._heats[coarse_km]
-
     @cached_property
-    def _heats(self) -> dict[float, HeatGrid]:
+    def _grids(self) -> dict[float, HeatGrid]:
         return {}
