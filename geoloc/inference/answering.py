@@ -256,10 +256,9 @@ class Answerer:
     def _heats_of(self, posterior: GalleryPosterior, detail: AnswerDetail) -> list[Heat | None]:
         if not detail.heat:
             return [None] * len(posterior)
-        grid = self._grids.get(detail.heat_km)
-        grid = grid or HeatGrid.of(self.candidates.latlon_deg, detail.heat_km)
-        self._grids[detail.heat_km] = grid
-        return [*grid.heats(posterior.probability)]
+        if detail.heat_km not in self._grids:
+            self._grids[detail.heat_km] = HeatGrid.of(self.candidates.latlon_deg, detail.heat_km)
+        return [*self._grids[detail.heat_km].heats(posterior.probability)]
 
     def _search(self, query: Tensor, depth: int) -> Tensor:
         assert self.index is not None
