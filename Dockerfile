@@ -9,8 +9,9 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_
 
 WORKDIR /app
 COPY constraints.txt ./
-# PyTorch's own index has builds without CUDA, a tenth of the size.
-RUN pip install -c constraints.txt --index-url https://download.pytorch.org/whl/cpu torch torchvision
+# PyTorch's own index has builds without CUDA, a tenth of the size: --build-arg TORCH_INDEX_URL=...
+ARG TORCH_INDEX_URL=
+RUN pip install -c constraints.txt ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch torchvision
 
 COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY geoloc ./geoloc
