@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +15,14 @@ from geoloc.errors import ConfigError
 from geoloc.geodesy import great_circle_km
 from geoloc.inference.answers import PlaceAnswer
 from geoloc.inference.covering import Fill, covered, patch_boxes
+from geoloc.inference.gallery_posterior import GalleryPosterior
 from geoloc.inference.geolocator import Geolocator
 from geoloc.inference.naming import named_places
 from geoloc.inference.occlusion_map import OcclusionMap, TrainingImage
 from geoloc.inference.pictures import ImageLike, open_picture, source_name
 from geoloc.inference.ranked_places import RankedPlaces
-from geoloc.models import DualEncoder, ImagePreset
-from geoloc.retrieval import Candidates, Embedded, Gallery
+from geoloc.models import ImagePreset
+from geoloc.retrieval import Candidates, Embedded
 
 FILLS: tuple[Fill, Fill] = ("mean", "elsewhere")
 MOST_CELLS = 32
@@ -91,7 +93,7 @@ def explain(
     asked = _Asked.of(geolocator)
     boxes = patch_boxes(geolocator.preset.size, how.cells, how.reach)
     query = asked.embed(pixels[None])
-    best = int(asked.scores(query)[0].argmax())
+    best = int(asked.posterior(query).score[0].argmax())
     away_km = great_circle_km(asked.candidates.latlon_deg[best], asked.candidates.latlon_deg)
     near = torch.from_numpy(np.asarray(away_km) <= how.near_km).to(query.device)
     log_near = float(asked.log_mass(query, near)[0])
@@ -148,8 +150,8 @@ def most_alike_images(
         count: how many, at most all.
     """
     images = Candidates.of_images(references, model_fingerprint=geolocator.fingerprint)
-    asked = _Asked.of(geolocator, images)
-    rows = asked.scores(query)[0].topk(min(count, len(images))).indices.cpu().numpy()
+    asked = _Asked.of(geolocator, images.to(geolocator.device))
+    rows = asked.posterior(query).by_score(count)[0].cpu().numpy()
     places = asked.named(query.expand(len(rows), -1), rows)
     away_km = great_circle_km(np.array(answer.latlon_deg), images.latlon_deg[rows])
     return tuple(
@@ -160,34 +162,32 @@ def most_alike_images(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Asked:
-    """A model and the candidates it is asked about, on its device."""
+    """The candidates that embeddings are compared with, and the scale of their softmax."""
 
-    model: DualEncoder
+    embed: Callable[[Tensor], Tensor]
     candidates: Candidates
     scale: float
 
     @classmethod
     def of(cls, geolocator: Geolocator, candidates: Candidates | None = None) -> _Asked:
-        known, given = geolocator.calibration, candidates or geolocator.gallery
-        found = Candidates.of_places(given) if isinstance(given, Gallery) else given
-        model = geolocator.model
-        scale = float(model.scale().detach()) if known is None else known.scale
-        return cls(model=model, candidates=found.to(geolocator.device), scale=scale)
+        stages, known = geolocator.stages, geolocator.calibration
+        return cls(
+            embed=stages.embed_pixels,
+            candidates=candidates or stages.answerer.candidates,
+            scale=stages.answerer.scale if known is None else known.scale,
+        )
 
-    def embed(self, images: Float32[Tensor, "batch 3 h w"]) -> Float32[Tensor, "batch embedding"]:
-        return self.model.embed_features(self.model.backbone_features(images)).float()
-
-    def scores(
-        self, query: Float32[Tensor, "query embedding"]
-    ) -> Float32[Tensor, "query candidate"]:
-        score = query @ self.candidates.embedding.T
-        return score if self.candidates.offset is None else score + self.candidates.offset
+    def posterior(self, query: Float32[Tensor, "query embedding"]) -> GalleryPosterior:
+        return GalleryPosterior.of(
+            query, self.candidates.embedding, scale=self.scale, offset=self.candidates.offset
+        )
 
     def log_mass(
         self, query: Float32[Tensor, "query embedding"], near: Bool[Tensor, " candidate"]
     ) -> Float64[np.ndarray, " query"]:
         """Logarithm of the softmax's mass on some candidates."""
-        logit = self.scale * self.scores(query).double()
+        # Of logits, not of the posterior: the logarithm of a mass too small for a float32.
+        logit = self.scale * self.posterior(query).score.double()
         mass = torch.logsumexp(logit[:, near], dim=1) - torch.logsumexp(logit, dim=1)
         return mass.cpu().numpy()
 
@@ -212,16 +212,18 @@ class _Asked:
             ]
             masses.append(np.concatenate([self.log_mass(part, near) for part in parts]))
             embedded.append(torch.cat(parts))
-        best = [self.scores(part).argmax(dim=1) for part in embedded[0].split(batch_size)]
+        best = [self.posterior(part).score.argmax(1) for part in embedded[0].split(batch_size)]
         return np.stack(masses), torch.cat(best).cpu().numpy(), embedded[0]
 
     def named(
         self, query: Float32[Tensor, "row embedding"], rows: Int64[np.ndarray, " row"]
     ) -> list[PlaceAnswer]:
         """One candidate for each query, with its score and its own probability."""
-        score = self.scores(query).double().cpu()
-        chosen = torch.from_numpy(rows)[:, None]
-        probability = torch.softmax(self.scale * score, dim=1).gather(1, chosen).numpy()
+        posterior, chosen = self.posterior(query), torch.from_numpy(rows)[:, None]
+        score, probability = (
+            values.double().cpu().gather(1, chosen).numpy()
+            for values in (posterior.score, posterior.probability)
+        )
         ranked = [
             RankedPlaces(
                 index=row[None],
@@ -229,9 +231,7 @@ class _Asked:
                 score=own,
                 probability=share,
             )
-            for row, own, share in zip(
-                rows, score.gather(1, chosen).numpy(), probability, strict=True
-            )
+            for row, own, share in zip(rows, score, probability, strict=True)
         ]
         return [best for (best,) in named_places(ranked, self.candidates.reference_key)]
 

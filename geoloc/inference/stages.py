@@ -85,13 +85,19 @@ class Stages:
         """See `geoloc.inference.prepared.prepare_or_refuse`, by the model's preset."""
         return prepare_or_refuse(item, name, self.model.image_encoder.preset)
 
-    @torch.inference_mode()
     def embed(self, images: Sequence[PreparedImage]) -> Float[Tensor, "image embedding"]:
         """Unit vectors of the images, on the model's device."""
         if not images:
             return self.answerer.candidates.embedding.new_empty((0, self.model.embedding_dim))
-        pixels = torch.stack([image.pixels for image in images]).to(self.device)
-        return self.model.embed_features(self.model.backbone_features(pixels)).float()
+        return self.embed_pixels(torch.stack([image.pixels for image in images]))
+
+    @torch.inference_mode()
+    def embed_pixels(
+        self, pixels: Float[Tensor, "image 3 height width"]
+    ) -> Float[Tensor, "image embedding"]:
+        """Unit vectors of prepared pixels, on the model's device."""
+        features = self.model.backbone_features(pixels.to(self.device))
+        return self.model.embed_features(features).float()
 
     @torch.inference_mode()
     def answer(
