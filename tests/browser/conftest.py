@@ -60,7 +60,7 @@ def run_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def address(browser, run_folder):
+def address(chromium, run_folder):
     """Where `geoloc serve` listens: it asks for a key and takes at most a megabyte."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -87,24 +87,29 @@ def address(browser, run_folder):
             service.wait(30)
 
 
-def _executable(playwright):
-    own = Path(playwright.chromium.executable_path)
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    return found or (str(own) if own.is_file() else None)
-
-
 @pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as playwright:
-        executable = _executable(playwright)
-        if executable is None:
+def chromium():
+    """Where a Chromium is: on the path, or Playwright's own."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        with sync_playwright() as playwright:
+            own = playwright.chromium.executable_path
+        if not Path(own).is_file():
             pytest.skip("no Chromium: neither chromium nor google-chrome nor Playwright's own")
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        found = own
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """A browser, closed before other tests: while Playwright is open, no other event loop runs."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def blank_page(browser, address):
     """A page of the service that does nothing, with Leaflet, for calling modules alone."""
     page = browser.new_page()

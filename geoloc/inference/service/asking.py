@@ -24,6 +24,9 @@ from geoloc.models.open_clip_encoder import OpenClipEncoder
 
 Reply: TypeAlias = list[dict[str, Any]]
 
+WARM_UP = "warm-up"
+"""What the image is called that a model answers before anybody asks."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageQuestion:
@@ -84,7 +87,7 @@ class Asking:
         """
         geolocator = self._load()
         stages = geolocator.stages
-        gray = stages.prepare(Image.new("RGB", (320, 240), (120, 140, 160)), "gray")
+        gray = stages.prepare(Image.new("RGB", (320, 240), (120, 140, 160)), WARM_UP)
         detail = self._detail(geolocator, AnswerOptions(top_k=1, heat=True))
         self._documents(stages.answer([gray], stages.embed([gray]), detail))
         self._geolocator = geolocator

@@ -35,7 +35,8 @@ def running(geolocator, *, load=None, wait=True, **changes):
         port = server.servers[0].sockets[0].getsockname()[1]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20.0) as client:
             client.end_server = lambda: setattr(server, "should_exit", True)
-            while wait and client.get("/ready").status_code != 200:
+            while wait and (told := client.get("/ready")).status_code != 200:
+                assert "loaded" in told.text, told.text
                 time.sleep(0.01)
             yield client
     finally:

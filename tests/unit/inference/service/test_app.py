@@ -17,7 +17,13 @@ from geoloc.cli import main
 from geoloc.errors import CheckpointError, ConfigError, GeolocError
 from geoloc.inference.coarseness import cell_of
 from geoloc.inference.explanation import explain
-from geoloc.inference.service.asking import Asking, ExplainQuestion, ImageQuestion, TextQuestion
+from geoloc.inference.service.asking import (
+    WARM_UP,
+    Asking,
+    ExplainQuestion,
+    ImageQuestion,
+    TextQuestion,
+)
 from geoloc.inference.service.options import AnswerOptions
 from geoloc.inference.service.server import serve
 from geoloc.inference.service.settings import ServiceSettings
@@ -337,7 +343,7 @@ def slow_model(geolocator, monkeypatch):
     embed = type(geolocator.stages).embed
 
     def slowly(self, images):
-        if len(images) and images[0].query.name != "image 1":
+        if len(images) and images[0].query.name != WARM_UP:
             waiting.set()
             assert free.wait(10)
         return embed(self, images)
@@ -450,7 +456,7 @@ def test_not_ready_until_the_model_has_answered(geolocator, png, running_service
 
 def test_a_bug_is_a_500_that_tells_nothing(serving, geolocator, png, monkeypatch, caplog):
     def broken(self, images):
-        if len(images) and images[0].query.name == "image 1":
+        if len(images) and images[0].query.name == WARM_UP:
             return embed(self, images)
         raise RuntimeError("secret.jpg")
 
