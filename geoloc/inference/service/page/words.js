@@ -44,10 +44,10 @@ export function headline(answer) {
     return { title: 'The model does not know where this was taken.', detail: whyNot(answer) };
   }
   if (!half) return { title: `Most likely ${spot}`, detail: '' };
-  const wide = most ? `, 90 % within ${kilometres(most.km)}` : '';
+  const wide = most ? `, within ${kilometres(most.km)} with 90\u00a0%` : '';
   return {
     title: `Most likely within ${kilometres(half.km)} of ${spot}`,
-    detail: `Half of the probability lies that close${wide}.`,
+    detail: `That close with 50\u00a0%${wide}.`,
   };
 }
 
@@ -65,11 +65,8 @@ function spotOf(place, radiusKm) {
 }
 
 function whyNot(answer) {
-  const half = radiusAt(answer, 0.5);
   const reasons = {
-    flat_posterior: half
-      ? `Half of its probability lies more than ${kilometres(half.km)} from its best guess.`
-      : 'Its probability is spread so widely over the Earth that no place stands out.',
+    flat_posterior: 'More than half of its probability lies over 2,500 km from its best guess.',
     unfamiliar:
       'It fits no place as well as 95 % of the images that the model was checked on: it may be from a region that the model has never seen.',
     not_a_photograph:
