@@ -45,6 +45,28 @@ _Loader.add_implicit_resolver(
 )
 
 
+def load_section(path: Path | str, overrides: Iterable[str], model: type[Model]) -> Model:
+    """Read a file of some system's settings, lay it over its `base:` files, then the overrides.
+
+    Args:
+        path: a YAML file. Its `base:` (relative to it) may name another, at most two deep.
+        overrides: words `section.key=value`, the value in YAML; they may name existing keys only.
+        model: what the settings are.
+
+    Raises:
+        ConfigError: a file is missing or is no mapping, a key is unknown, or a value impossible.
+    """
+    tree = read_tree(Path(path))
+    for word in overrides:
+        apply_override(tree, word)
+    return model_from_tree(tree, model, where=str(path))
+
+
+def section_hash(config: BaseModel) -> str:
+    """Sha256 over all keys of a system's settings."""
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+
+
 def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentConfig:
     """Read an experiment file, lay it over its `base:` files, then over that the overrides.
 
@@ -55,10 +77,7 @@ def load_config(path: Path | str, overrides: Iterable[str] = ()) -> ExperimentCo
     Raises:
         ConfigError: a file is missing or is no mapping, a key is unknown, or a value impossible.
     """
-    tree = read_tree(Path(path))
-    for word in overrides:
-        apply_override(tree, word)
-    return config_from_tree(tree, where=str(path))
+    return load_section(path, overrides, ExperimentConfig)
 
 
 def config_from_tree(tree: Mapping[str, Any], *, where: str) -> ExperimentConfig:

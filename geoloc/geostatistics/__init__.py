@@ -6,6 +6,13 @@ add up. Nothing here has heard of images, batches or models.
 """
 
 from geoloc.geostatistics.accumulator import Engine, VariogramAccumulator
+from geoloc.geostatistics.agreement import (
+    Agreement,
+    lagged_agreement,
+    measure_agreement,
+    semivariogram_distance,
+    wasserstein_distance,
+)
 from geoloc.geostatistics.autocorrelation import (
     CLUSTERS,
     Autocorrelation,
@@ -15,6 +22,11 @@ from geoloc.geostatistics.autocorrelation import (
     morans_i,
 )
 from geoloc.geostatistics.band import ConditionalBand
+from geoloc.geostatistics.correlogram import (
+    autocorrelation_function,
+    partial_autocorrelation_function,
+    white_noise_bound,
+)
 from geoloc.geostatistics.cross import cross_variogram
 from geoloc.geostatistics.curves import fit_curves
 from geoloc.geostatistics.directional import directional_variograms
@@ -41,6 +53,7 @@ from geoloc.geostatistics.variogram_fit import Structure, VariogramFit
 
 __all__ = [
     "CLUSTERS",
+    "Agreement",
     "Autocorrelation",
     "ConditionalBand",
     "Engine",
@@ -56,6 +69,7 @@ __all__ = [
     "VariogramAccumulator",
     "VariogramFit",
     "accumulator_for",
+    "autocorrelation_function",
     "bootstrap_curves",
     "bootstrap_intervals",
     "cross_variogram",
@@ -71,15 +85,21 @@ __all__ = [
     "given_variogram",
     "krige_each",
     "kriging_weights",
+    "lagged_agreement",
     "load_variogram",
     "local_moran",
     "local_variograms",
+    "measure_agreement",
     "morans_i",
     "nearest_neighbours",
     "neighbours_within",
     "ordinary_kriging",
+    "partial_autocorrelation_function",
     "percentile_interval",
     "sample_lags",
     "save_variogram",
+    "semivariogram_distance",
+    "wasserstein_distance",
+    "white_noise_bound",
     "write_variogram_csv",
 ]

@@ -10,7 +10,8 @@ from typing import get_args
 import pytest
 
 from geoloc.experiment.ablation_schema import arm_config, load_ablation
-from geoloc.experiment.loading import config_tree, load_config, read_tree
+from geoloc.experiment.loading import config_tree, load_config, load_section, read_tree
+from geoloc.experiment.schema import Section
 from geoloc.experiment.service_config import load_service_settings
 from geoloc.negatives import RuleName
 
@@ -20,6 +21,9 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 SERVICES = [path for path in CONFIGS if path.stem == "serve"]
 STUDIES = [path for path in CONFIGS if "arms" in read_tree(path)]
 TUNING = [path for path in STUDIES if path.stem.startswith("tuning")]
+# the settings of each system beside the geolocalizer; its smoke twin has the same name
+SYSTEMS: dict[str, type[Section]] = {}
+SYSTEM_CONFIGS = [path for path in CONFIGS if path.stem in SYSTEMS]
 ARMS = set(get_args(RuleName))
 MEANINGLESS = {"utils", "util", "misc", "helpers", "common", "base", "manager"}
 
@@ -104,7 +108,18 @@ def test_tuning_never_looks_at_the_data_of_a_study(path, tmp_path):
     assert config.data.earth_tiles.seed not in seeds
 
 
-@pytest.mark.parametrize("path", sorted({*CONFIGS} - {*STUDIES, *SERVICES}), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", SYSTEM_CONFIGS, ids=lambda p: f"{p.parent.stem}-{p.stem}")
+def test_every_system_config_loads_and_has_a_twin(path):
+    config = load_section(path, (), SYSTEMS[path.stem])
+    assert SYSTEMS[path.stem].model_validate_json(config.model_dump_json()) == config
+    assert {each.parent.stem for each in CONFIGS if each.stem == path.stem} == {"systems", "smoke"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted({*CONFIGS} - {*STUDIES, *SERVICES, *SYSTEM_CONFIGS}),
+    ids=lambda p: p.stem,
+)
 def test_every_config_loads_and_reads_back_equal(path, tmp_path):
     import yaml
 
