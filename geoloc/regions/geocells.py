@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy.spatial import KDTree
 
 from geoloc.artifacts import write_atomically
 from geoloc.errors import DataError
-from geoloc.geodesy import nearest_place_index, validate_latlon
+from geoloc.geodesy import unit_vectors, validate_latlon
 from geoloc.regions.cell_polygons import cell_polygons
 from geoloc.regions.cells import mean_places
 from geoloc.retrieval import distinct_places
@@ -35,6 +36,11 @@ class Geocells:
     place_deg: Float64[np.ndarray, "place 2"]
     cell: Int64[np.ndarray, " place"]
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    _tree: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # grown once: training asks at every step
+        object.__setattr__(self, "_tree", KDTree(unit_vectors(self.place_deg)))
 
     def __len__(self) -> int:
         """How many cells there are."""
@@ -57,7 +63,7 @@ class Geocells:
             CoordinateError: a place is not finite or out of range.
         """
         validate_latlon(latlon_deg)
-        return self.cell[nearest_place_index(latlon_deg, self.place_deg)]
+        return self.cell[self._tree.query(unit_vectors(latlon_deg))[1]]
 
     def names(self) -> tuple[str, ...]:
         """Each cell in words: its number and its mean place."""
