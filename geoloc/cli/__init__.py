@@ -14,6 +14,7 @@ from geoloc.cli import (
     audit,
     calibrate,
     card,
+    cells,
     config,
     embed,
     errors,
@@ -36,7 +37,7 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
-    *(score, errors, shards, split, audit, embed, gallery, variogram, config),
+    *(score, errors, shards, split, audit, embed, gallery, variogram, cells, config),
 )
 
 

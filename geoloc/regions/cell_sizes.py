@@ -27,12 +27,16 @@ class CellSizes:
             no further cut. None for as many as there come to be.
         least_share: of a cell's places that each side of a cut keeps at least, in (0, 0.5]; at 0.5
             a cell is halved.
+        place_weight: how much cuts look at places beside features: the variance of all places on
+            the sphere as a multiple of the features'. At 0 cells are as alike as they can be, and
+            may be long bands.
     """
 
     smallest: int = 1
     largest: int | None = None
     count: int | None = None
     least_share: float = 0.3
+    place_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.smallest < 1 or (self.count is not None and self.count < 1):
@@ -44,6 +48,8 @@ class CellSizes:
                 f"largest {self.largest} is below twice smallest {self.smallest}: a cell that is "
                 "too large by one could not be cut"
             )
+        if not self.place_weight >= 0.0:
+            raise ConfigError(f"the weight of places is 0 or more, not {self.place_weight:g}")
         if not 0.0 < self.least_share <= 0.5:
             raise ConfigError(f"a side's least share is in (0, 0.5], not {self.least_share:g}")
 
@@ -60,8 +66,8 @@ def sized_cells(
     the smallest first, are joined to the cell of the place nearest to any of theirs. Then cells
     above the largest size (or the largest, until there are `count`) are cut in two by a plane
     through the sphere, across one of the three main directions of their places, where the
-    features' sums of squares on both sides are least: a regression tree on the sphere (Breiman
-    et al. 1984) within each cluster. Where there are more than `count` the smallest are joined.
+    sums of squares of features and places on both sides are least: a regression tree on the sphere
+    (Breiman et al. 1984) within each cluster. Where there are more than `count` the smallest are joined.
 
     Args:
         latlon_deg: places, no two the same.
@@ -78,7 +84,7 @@ def sized_cells(
     cell = _without_noise(latlon_deg, label)
     edges = neighbour_edges(latlon_deg)
     cell = merged_cells(latlon_deg, cell, edges, smallest=sizes.smallest)
-    cell = _cut(unit_vectors(latlon_deg), feature, cell, sizes)
+    cell = _cut(unit_vectors(latlon_deg), _judged_by(latlon_deg, feature, sizes), cell, sizes)
     if sizes.count is not None:
         cell = merged_cells(latlon_deg, cell, edges, smallest=1, count=sizes.count)
     return np.unique(cell, return_inverse=True)[1].reshape(-1).astype(np.int64)
@@ -91,6 +97,19 @@ def _without_noise(latlon_deg: np.ndarray, label: np.ndarray) -> Int64[np.ndarra
     nearest = kept[nearest_place_index(latlon_deg, latlon_deg[kept])]
     found = np.where(label == NOISE, label[nearest], label)
     return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _judged_by(
+    latlon_deg: np.ndarray, feature: np.ndarray, sizes: CellSizes
+) -> Float64[np.ndarray, "place axis"]:
+    """Features, and unit vectors of places with `place_weight` times their variance."""
+    place = unit_vectors(latlon_deg)
+    variance = place.var(axis=0).sum()
+    if sizes.place_weight == 0.0 or variance == 0.0:
+        return feature
+    told = feature.var(axis=0).sum()
+    stretch = np.sqrt(sizes.place_weight * (told if told > 0 else 1.0) / variance)
+    return np.concatenate([feature, stretch * place], axis=1)
 
 
 def _cut(

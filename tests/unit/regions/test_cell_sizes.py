@@ -95,7 +95,9 @@ def test_clusters_of_good_size_stay_and_noise_goes_to_the_nearest():
 def test_the_cut_is_the_best_of_all_that_its_side_allows():
     places, _ = places_and_features(60, 5)
     features = np.random.default_rng(5).normal(size=(60, 3))
-    found = sized_cells(places, features, np.zeros(60, dtype=int), CellSizes(count=2))
+    found = sized_cells(
+        places, features, np.zeros(60, dtype=int), CellSizes(count=2, place_weight=0.0)
+    )
 
     def left_over(side):
         parts = (features[side], features[~side])
@@ -128,6 +130,7 @@ def test_two_lands_of_different_features_are_told_apart_by_the_first_cut():
         ({"largest": 5, "count": 3}, "not both"),
         ({"smallest": 4, "largest": 7}, "below twice"),
         ({"least_share": 0.6}, "least share"),
+        ({"place_weight": -1.0}, "weight of places"),
     ],
 )
 def test_impossible_sizes_are_refused(sizes, told):
