@@ -65,9 +65,9 @@ def sized_cells(
     First noise goes to the cell of the nearest labelled place. Then cells below the smallest size,
     the smallest first, are joined to the cell of the place nearest to any of theirs. Then cells
     above the largest size (or the largest, until there are `count`) are cut in two by a plane
-    through the sphere, across one of the three main directions of their places, where the
-    sums of squares of features and places on both sides are least: a regression tree on the sphere
-    (Breiman et al. 1984) within each cluster. Where there are more than `count` the smallest are joined.
+    across one of the three main directions of their places, where the sums of squares of features
+    and places on both sides are least: a regression tree on the sphere (L. Breiman et al. 1984)
+    within each cluster. Where there are more than `count` the smallest are joined.
 
     Args:
         latlon_deg: places, no two the same.
