@@ -7,7 +7,7 @@ OMP_NUM_THREADS=1 python benchmarks/geocells.py search runs/demo --cells runs/ge
 OMP_NUM_THREADS=1 python benchmarks/geocells.py head configs/demo.yaml \
     --cells runs/geocells/cells.parquet --out runs/geocells_head
 
-`search`: every partition of as many cells over the run's training places, asked by the embedded
+`search`: partitions of as many cells over the run's training places, asked by the embedded
 test images: the share of queries whose exact best place is found, of exact top-5 places found, the
 share of vectors compared, and accuracies. `head`: the same training without the head, with it, and
 with smoothed targets, some seeds each, in turn; differences are paired, with 95 % intervals over
@@ -33,7 +33,7 @@ from geoloc.experiment.galleries import gallery_named
 from geoloc.experiment.trained_run import open_trained_run
 from geoloc.geodesy import great_circle_km
 from geoloc.regions import Geocells
-from geoloc.regions.partitions import PARTITIONS, partition
+from geoloc.regions.partitions import partition
 from geoloc.retrieval import CellFirstIndex, ExactIndex
 
 RADII_KM = (25.0, 200.0, 750.0, 2500.0)
@@ -59,8 +59,7 @@ def search(run: Path, cells: Path) -> None:
         name: partition(
             name, gallery.latlon_deg, gallery.embedding.double().numpy(), count=len(own)
         )
-        for name in PARTITIONS
-        if name != "cuts"
+        for name in ("quadtree", "h3", "k-means")
     }
     scale = float(trained.model.scale().detach())
     for split, source in trained.config.data.tests.items():
