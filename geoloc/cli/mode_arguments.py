@@ -51,13 +51,13 @@ def add_mode_arguments(parser: argparse.ArgumentParser) -> None:
         "--cell-score",
         choices=("mass", "max", "centroid"),
         help="what cells are told by: summed softmax of their places, the best, or their mean "
-        "(default: mass)",
+        "(default: centroid)",
     )
     parser.add_argument(
         "--cell-probe",
         type=int,
         metavar="N",
-        help="how many of the best cells are searched together (default: 1)",
+        help="how many of the best cells are searched together (default: 8)",
     )
 
 
@@ -92,6 +92,6 @@ def asked_mode(args: argparse.Namespace, *, name: str | None) -> RetrievalMode |
         calibration=args.calibration,
         vote_km=args.vote_km,
         cells=args.cells,
-        cell_score=args.cell_score or "mass",
-        cell_probe=1 if args.cell_probe is None else args.cell_probe,
+        cell_score=args.cell_score or "centroid",
+        cell_probe=8 if args.cell_probe is None else args.cell_probe,
     )

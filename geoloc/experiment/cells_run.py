@@ -71,13 +71,16 @@ def make_cells(config: CellsConfig, *, out: Path, say: Say) -> CellsResult:
     data = read_cells_data(config, say=say)
     places = data.train.latlon_deg
     label, clusters = _clusters(config, data, say)
-    cell = sized_cells(places, data.component, label, CellSizes(**config.sizes.model_dump()))
+    sizes = CellSizes(**config.sizes.model_dump())
+    cell = sized_cells(places, data.component, label, sizes)
     provenance = {**software(), **data.provenance, "config_hash": section_hash(config)}
     cells = geocells_of(places, cell, provenance=provenance)
     cells.save(out / CELLS_FILE)
     say(f"{len(cells):,} cells of {len(places):,} places: {out / CELLS_FILE}")
     partitions = {GEOCELLS: cell} | {
-        name: partition(name, places, data.component, count=len(cells), seed=config.seeds[0])
+        name: partition(
+            name, places, data.component, count=len(cells), seed=config.seeds[0], sizes=sizes
+        )
         for name in config.compare
     }
     result = CellsResult(

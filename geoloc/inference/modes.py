@@ -61,8 +61,8 @@ class RetrievalMode:
     calibration: Path | None = None
     vote_km: float | None = None
     cells: Path | None = None
-    cell_score: CellScore = "mass"
-    cell_probe: int = 1
+    cell_score: CellScore = "centroid"
+    cell_probe: int = 8
 
     def __post_init__(self) -> None:
         if self.cells is not None and (self.name != "place" or self.csls):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, assert_never, get_args
 
 import numpy as np
@@ -29,6 +29,7 @@ def partition(
     *,
     count: int,
     seed: int = 0,
+    sizes: CellSizes | None = None,
 ) -> Int64[np.ndarray, " place"]:
     """The cell of each place, from 0, in a partition of about `count` cells.
 
@@ -42,6 +43,7 @@ def partition(
         feature: of each.
         count: cells there are to be.
         seed: of k-means.
+        sizes: what ``cuts`` heed, with `count` in place of theirs.
 
     Raises:
         ConfigError: `count` is not from 1 to the number of places, or H3's library is missing.
@@ -62,7 +64,8 @@ def partition(
             return _kmeans(np.concatenate([place, stretch * centred], axis=1), count, seed)
         case "cuts":
             whole = np.zeros(len(latlon_deg), dtype=np.int64)
-            return sized_cells(latlon_deg, feature, whole, CellSizes(count=count))
+            heeded = replace(sizes or CellSizes(), count=count, largest=None)
+            return sized_cells(latlon_deg, feature, whole, heeded)
         case _:
             assert_never(name)
 

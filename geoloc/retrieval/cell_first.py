@@ -48,8 +48,8 @@ class CellFirstIndex:
         embedding: Float[Tensor, "candidate embedding"],
         cell: Int64[Tensor, " candidate"],
         *,
-        score: CellScore = "mass",
-        probe: int = 1,
+        score: CellScore = "centroid",
+        probe: int = 8,
         scale: float = 1.0,
         device: torch.device | str | None = None,
     ) -> None:

@@ -56,7 +56,7 @@ def test_as_a_naive_search_cell_by_cell(score, probe, k):
 def test_the_best_cell_by_max_holds_the_best_of_all_and_all_cells_are_exact_search():
     candidate, cell, query = vectors(500), cells(500, 40), vectors(300, seed=1)
     exact = ExactIndex(candidate).search(query, 10)
-    first = CellFirstIndex(candidate, cell, score="max").search(query, 1)
+    first = CellFirstIndex(candidate, cell, score="max", probe=1).search(query, 1)
     assert torch.equal(first.index[:, 0], exact.index[:, 0])
     every = CellFirstIndex(candidate, cell, score="centroid", probe=40).search(query, 10)
     assert torch.equal(every.index, exact.index)
@@ -66,9 +66,9 @@ def test_the_best_cell_by_max_holds_the_best_of_all_and_all_cells_are_exact_sear
 def test_many_good_candidates_together_outweigh_the_best():
     candidate = F.normalize(torch.tensor([[1.0, 0.0], [0.99, 0.14], [0.99, 0.14], [0.0, 1.0]]))
     cell, query = torch.tensor([0, 1, 1, 2]), torch.tensor([[1.0, 0.0]])
-    by_mass = CellFirstIndex(candidate, cell, score="mass", scale=5.0).search(query, 4)
+    by_mass = CellFirstIndex(candidate, cell, score="mass", probe=1, scale=5.0).search(query, 4)
     assert by_mass.index.tolist() == [[1, 2, 0, 3]]
-    sharp = CellFirstIndex(candidate, cell, score="mass", scale=500.0).search(query, 1)
+    sharp = CellFirstIndex(candidate, cell, score="mass", probe=1, scale=500.0).search(query, 1)
     assert sharp.index.tolist() == [[0]]
 
 
@@ -80,7 +80,7 @@ def test_fewer_vectors_are_compared_the_fewer_cells_are_probed():
     ]
     assert counts[0] < counts[1] < counts[2]
     assert counts[2] == 400 + 19
-    assert CellFirstIndex(candidate, cell).compared(query).tolist() == [400.0] * 5
+    assert CellFirstIndex(candidate, cell, score="mass").compared(query).tolist() == [400.0] * 5
 
 
 def test_what_cannot_be_searched_is_refused():
