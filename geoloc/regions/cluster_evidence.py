@@ -34,17 +34,13 @@ class Prepared:
     """What does not depend on eps, min_samples, weight and margin: computed once for many of them.
 
     Attributes:
-        observations: with their Gaussians.
+        observations: with their Gaussians, the fit and its range.
         semivariogram: of the Gaussians.
-        fit: to it.
-        reach: its range.
         settings: that it was made with.
     """
 
     observations: Observations
     semivariogram: Variogram
-    fit: VariogramFit
-    reach: float
     settings: ClusterSettings
 
 
@@ -84,14 +80,14 @@ def prepare(
         gaussians=gaussians,
         position=position,
         separation=separation,
+        fit=fit,
+        reach=constraint_reach(fit, settings.flat_share),
         distance=settings.distance,
         compared=settings.compared,
     )
     return Prepared(
         observations=observations,
         semivariogram=semivariogram,
-        fit=fit,
-        reach=constraint_reach(fit, settings.flat_share),
         settings=settings,
     )
 
