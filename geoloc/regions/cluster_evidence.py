@@ -46,7 +46,7 @@ class Prepared:
 
 def prepare(
     features: Float[np.ndarray, "n d"] | Float[Tensor, "n d"],
-    places: Float[np.ndarray, "n ..."] | Float[Tensor, "n ..."],
+    places: Float[np.ndarray, "place ..."] | Float[Tensor, "place ..."],
     *,
     settings: ClusterSettings,
 ) -> Prepared:
@@ -116,7 +116,7 @@ def constraint_reach(fit: VariogramFit, flat_share: float) -> float:
 
 def _semivariogram(
     gaussians: Gaussians,
-    places: Float[np.ndarray, "n ..."] | Float[Tensor, "n ..."],
+    places: Float[np.ndarray, "place ..."] | Float[Tensor, "place ..."],
     settings: ClusterSettings,
 ) -> Variogram:
     n = len(gaussians)

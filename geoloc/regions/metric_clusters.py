@@ -51,7 +51,7 @@ class MetricConstrainedClusters:
 
 def metric_constrained_clusters(
     features: Float[np.ndarray, "n d"] | Float[Tensor, "n d"],
-    places: Float[np.ndarray, "n ..."] | Float[Tensor, "n ..."],
+    places: Float[np.ndarray, "place ..."] | Float[Tensor, "place ..."],
     *,
     settings: ClusterSettings | None = None,
 ) -> MetricConstrainedClusters:
