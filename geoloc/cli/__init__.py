@@ -14,6 +14,7 @@ from geoloc.cli import (
     audit,
     calibrate,
     card,
+    cluster,
     config,
     embed,
     errors,
@@ -36,6 +37,7 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
+    *(cluster,),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 

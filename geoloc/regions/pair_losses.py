@@ -129,7 +129,7 @@ def _blocks(observations: Observations, most: float) -> Iterator[PairPart]:
                 near = near.triu(diagonal=1)
             one, other = near.nonzero(as_tuple=True)
             found = None if exact else squared[near].clamp(min=0.0)
-            yield from _listed(observations, one + first, other + start, most, found)
+            yield from _listed(observations, one + first, other + start, most=most, squared=found)
 
 
 def _neighbours(observations: Observations, most: float) -> Iterator[PairPart]:
@@ -143,20 +143,21 @@ def _neighbours(observations: Observations, most: float) -> Iterator[PairPart]:
     feature = transport_features(observations.gaussians)
     for one, other in zip(*(side.split(_LISTED) for side in pairs), strict=True):
         if observations.distance == "exact":
-            yield from _listed(observations, one, other, most, None)
+            yield from _listed(observations, one, other, most=most)
         else:
             squared = (feature[one] - feature[other]).square().sum(dim=1)
             near_enough = squared <= most
-            kept = squared[near_enough]
-            yield from _listed(observations, one[near_enough], other[near_enough], most, kept)
+            one, other, squared = one[near_enough], other[near_enough], squared[near_enough]
+            yield from _listed(observations, one, other, most=most, squared=squared)
 
 
 def _listed(
     observations: Observations,
     one: Int64[Tensor, " pair"],
     other: Int64[Tensor, " pair"],
+    *,
     most: float,
-    squared: Float64[Tensor, " pair"] | None,
+    squared: Float64[Tensor, " pair"] | None = None,
 ) -> Iterator[PairPart]:
     """The pairs as parts; where no distance is known, the exact one, up to `most`."""
     for first in range(0, len(one), _LISTED):
