@@ -49,3 +49,12 @@ def test_without_pairs_all_is_noise_or_each_is_its_own():
     assert density_clusters(3, list, min_samples=1)[0].tolist() == [0, 1, 2]
     with pytest.raises(ConfigError, match="at least"):
         density_clusters(3, list, min_samples=0)
+
+
+def test_a_border_of_two_clusters_joins_the_first():
+    point = np.array([0.75, 1.2, 1.3, 1.4, 1.5, 0.0, 0.1, 0.2, 0.3])
+    loss = np.abs(point[:, None] - point)
+    pairs = pairs_of(loss, 0.5, 4, np.random.default_rng(0))
+    label, core = density_clusters(9, pairs, min_samples=4)
+    assert label.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1]
+    assert core.tolist() == [False] + [True] * 8
