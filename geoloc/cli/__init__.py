@@ -15,6 +15,7 @@ from geoloc.cli import (
     calibrate,
     card,
     cells,
+    cluster,
     config,
     embed,
     errors,
@@ -37,7 +38,8 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
-    *(score, errors, shards, split, audit, embed, gallery, variogram, cells, config),
+    *(cluster, cells),
+    *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 
 

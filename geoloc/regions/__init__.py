@@ -19,6 +19,7 @@ from geoloc.regions.metric_clusters import (
     metric_constrained_clusters,
 )
 from geoloc.regions.quadtree import DEPTH, Quadtree, quadtree
+from geoloc.regions.regime_world import regime_world
 from geoloc.regions.restriction import within
 from geoloc.regions.spacing import spaced, thinned_to
 
@@ -46,6 +47,7 @@ __all__ = [
     "metric_constrained_clusters",
     "prepare",
     "quadtree",
+    "regime_world",
     "sized_cells",
     "spaced",
     "thinned_to",

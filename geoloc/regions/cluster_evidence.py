@@ -34,23 +34,19 @@ class Prepared:
     """What does not depend on eps, min_samples, weight and margin: computed once for many of them.
 
     Attributes:
-        observations: with their Gaussians.
+        observations: with their Gaussians, the fit and its range.
         semivariogram: of the Gaussians.
-        fit: to it.
-        reach: its range.
         settings: that it was made with.
     """
 
     observations: Observations
     semivariogram: Variogram
-    fit: VariogramFit
-    reach: float
     settings: ClusterSettings
 
 
 def prepare(
     features: Float[np.ndarray, "n d"] | Float[Tensor, "n d"],
-    places: Float[np.ndarray, "n ..."] | Float[Tensor, "n ..."],
+    places: Float[np.ndarray, "place ..."] | Float[Tensor, "place ..."],
     *,
     settings: ClusterSettings,
 ) -> Prepared:
@@ -84,14 +80,14 @@ def prepare(
         gaussians=gaussians,
         position=position,
         separation=separation,
+        fit=fit,
+        reach=constraint_reach(fit, settings.flat_share),
         distance=settings.distance,
         compared=settings.compared,
     )
     return Prepared(
         observations=observations,
         semivariogram=semivariogram,
-        fit=fit,
-        reach=constraint_reach(fit, settings.flat_share),
         settings=settings,
     )
 
@@ -120,7 +116,7 @@ def constraint_reach(fit: VariogramFit, flat_share: float) -> float:
 
 def _semivariogram(
     gaussians: Gaussians,
-    places: Float[np.ndarray, "n ..."] | Float[Tensor, "n ..."],
+    places: Float[np.ndarray, "place ..."] | Float[Tensor, "place ..."],
     settings: ClusterSettings,
 ) -> Variogram:
     n = len(gaussians)

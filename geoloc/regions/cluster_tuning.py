@@ -31,21 +31,25 @@ class ClusterGrid:
         eps: losses up to which two observations are near.
         weight: of the metric constraint; with 0 the margin does not matter.
         margin: of the metric constraint.
+        min_samples: near observations that make a core.
     """
 
     eps: tuple[float, ...] = (2.0,)
     weight: tuple[float, ...] = tuple(round(0.5 + 0.01 * step, 2) for step in range(20))
     margin: tuple[float, ...] = tuple(round(3.0 + 0.1 * step, 1) for step in range(10))
+    min_samples: tuple[int, ...] = (20,)
 
     def settings(self, base: ClusterSettings) -> tuple[ClusterSettings, ...]:
         """The settings, all else as in `base`; combinations of one meaning stand once."""
         tried = {
-            (eps, weight, margin if weight else self.margin[0])
-            for eps, weight, margin in product(self.eps, self.weight, self.margin)
+            (eps, weight, margin if weight else self.margin[0], least)
+            for eps, weight, margin, least in product(
+                self.eps, self.weight, self.margin, self.min_samples
+            )
         }
         return tuple(
-            replace(base, eps=eps, weight=weight, margin=margin)
-            for eps, weight, margin in sorted(tried)
+            replace(base, eps=eps, weight=weight, margin=margin, min_samples=least)
+            for eps, weight, margin, least in sorted(tried)
         )
 
 

@@ -54,7 +54,9 @@ def graphical_lasso(
         inner = weight[active]
         for column in range(d):
             goal = empirical[active, :, column]
-            _solve_column(part, inner[:, column], goal, column, (float(penalty), tolerance))
+            _solve_column(
+                part, inner[:, column], goal, column, penalty=float(penalty), tolerance=tolerance
+            )
         solved[active], weight[active] = part, inner
         scale = part.diagonal(dim1=1, dim2=2).mean(dim=1)
         moved = (part - before).abs().amax(dim=(1, 2))
@@ -69,11 +71,12 @@ def _solve_column(
     weight: Float64[Tensor, "n d"],
     goal: Float64[Tensor, "n d"],
     column: int,
-    bounds: tuple[float, float],
+    *,
+    penalty: float,
+    tolerance: float,
 ) -> None:
     """Solve the lasso of one column for all matrices, and write it into the covariances."""
     others = [row for row in range(covariance.shape[-1]) if row != column]
-    penalty, tolerance = bounds
     variance = covariance.diagonal(dim1=1, dim2=2)
     # a feature that is constant among the neighbours has no part in any other
     usable = variance > 0

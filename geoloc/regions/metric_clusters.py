@@ -14,7 +14,7 @@ from geoloc.geostatistics import Variogram, VariogramFit
 from geoloc.regions.cluster_evidence import Prepared, prepare
 from geoloc.regions.cluster_settings import ClusterSettings
 from geoloc.regions.density import NearPairs, density_clusters
-from geoloc.regions.pair_losses import MetricConstraint, PairPart, near_parts, pair_loss
+from geoloc.regions.pair_losses import PairPart, near_parts, pair_loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +51,7 @@ class MetricConstrainedClusters:
 
 def metric_constrained_clusters(
     features: Float[np.ndarray, "n d"] | Float[Tensor, "n d"],
-    places: Float[np.ndarray, "n ..."] | Float[Tensor, "n ..."],
+    places: Float[np.ndarray, "place ..."] | Float[Tensor, "place ..."],
     *,
     settings: ClusterSettings | None = None,
 ) -> MetricConstrainedClusters:
@@ -96,11 +96,13 @@ def clusters_of(
         ConfigError: one of these is impossible.
     """
     chosen = settings or prepared.settings
-    constraint = constraint_of(prepared, chosen)
+    _check(chosen)
+    weight, margin = chosen.weight, chosen.margin
 
     def near_pairs() -> Iterator[NearPairs]:
         for part in near_parts(prepared.observations, chosen.eps) if parts is None else parts:
-            near = pair_loss(part.transport, part.lag, constraint) <= chosen.eps
+            loss = pair_loss(part.transport, part.expected, weight=weight, margin=margin)
+            near = loss <= chosen.eps
             yield part.one[near].cpu().numpy(), part.other[near].cpu().numpy()
 
     label, core = density_clusters(
@@ -110,22 +112,14 @@ def clusters_of(
         label=label,
         core=core,
         semivariogram=prepared.semivariogram,
-        fit=prepared.fit,
-        reach=prepared.reach,
+        fit=prepared.observations.fit,
+        reach=prepared.observations.reach,
         settings=chosen,
     )
 
 
-def constraint_of(prepared: Prepared, settings: ClusterSettings) -> MetricConstraint:
-    """The constraint that settings put on pairs.
-
-    Raises:
-        ConfigError: the weight is negative, or eps is not positive.
-    """
+def _check(settings: ClusterSettings) -> None:
     if not settings.weight >= 0:
         raise ConfigError(f"the weight of the metric must be 0 or more, not {settings.weight}")
     if not settings.eps > 0:
         raise ConfigError(f"eps must be positive, not {settings.eps}")
-    return MetricConstraint(
-        weight=settings.weight, margin=settings.margin, reach=prepared.reach, fit=prepared.fit
-    )

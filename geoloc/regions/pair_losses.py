@@ -31,6 +31,8 @@ class Observations:
         gaussians: one an observation.
         position: as `Separation` has it, on the same device.
         separation: how lags are measured.
+        fit: to the semivariogram of the Gaussians.
+        reach: rho, the lag beyond which nothing is charged.
         distance: of Gaussians.
         compared: pairs are those of an observation with its so many nearest in the metric, itself
             included; None for all pairs.
@@ -39,6 +41,8 @@ class Observations:
     gaussians: Gaussians
     position: Float64[Tensor, "n 3"]
     separation: Separation
+    fit: VariogramFit
+    reach: float
     distance: Distance = "embedding"
     compared: int | None = None
 
@@ -54,54 +58,47 @@ class PairPart:
         one: row of one side.
         other: row of the other side, above `one`.
         transport: distance of the Gaussians, squared.
-        lag: between the places, in the unit of the lags.
+        expected: that distance, from the lag between the places; infinite beyond the range.
     """
 
     one: Int64[Tensor, " pair"]
     other: Int64[Tensor, " pair"]
     transport: Float64[Tensor, " pair"]
-    lag: Float64[Tensor, " pair"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricConstraint:
-    """How much a pair is charged for being less alike than pairs at its lag are.
-
-    Attributes:
-        weight: beta of the source; 0 for no constraint.
-        margin: delta of the source, in squared units of the features.
-        reach: rho, the lag beyond which nothing is charged.
-        fit: semivariogram of the distances; twice a semivariance is the distance expected.
-    """
-
-    weight: float
-    margin: float
-    reach: float
-    fit: VariogramFit
+    expected: Float64[Tensor, " pair"]
 
 
 def pair_loss(
-    transport: Float64[Tensor, " pair"], lag: Float64[Tensor, " pair"], constraint: MetricConstraint
+    transport: Float64[Tensor, " pair"],
+    expected: Float64[Tensor, " pair"],
+    *,
+    weight: float | int,
+    margin: float | int,
 ) -> Float64[Tensor, " pair"]:
-    """W2^2 + beta max(0, W2^2 - gamma(lag) + delta), the second term up to the lag rho only.
+    """W2^2 + beta max(0, W2^2 - gamma + delta): what a pair costs.
 
-    gamma is the distance expected at a lag, twice the semivariance. At lag 0 it is the nugget's:
-    two observations at one place differ as two at nearly one place do.
+    Args:
+        transport: W2 squared.
+        expected: gamma, at the lag of each pair; infinite where nothing is charged.
+        weight: beta, at least 0.
+        margin: delta, in the unit of W2 squared.
 
     Source: Z. Wang et al., ICML 2024 (see `neighbour_gaussians`), eq. 9.
     """
-    if constraint.weight == 0:
+    if weight == 0:
         return transport
-    expected = expected_transport(constraint.fit, lag)
-    charged = (transport - expected + constraint.margin).clamp(min=0.0)
-    return transport + constraint.weight * torch.where(lag <= constraint.reach, charged, 0.0)
+    return transport + weight * (transport - expected + margin).clamp(min=0.0)
 
 
 def expected_transport(
-    fit: VariogramFit, lag: Float64[Tensor, " pair"]
+    fit: VariogramFit, reach: float, lag: Float64[Tensor, " pair"]
 ) -> Float64[Tensor, " pair"]:
-    """The squared distance of Gaussians that a semivariogram expects at some lags."""
-    return 2 * torch.where(lag > 0, fit(lag), fit.nugget)
+    """The squared distance of Gaussians that a fit expects at some lags: twice its semivariance.
+
+    Infinite beyond `reach`. At lag 0 it is the nugget's: two observations at one place differ as
+    two at nearly one place do.
+    """
+    grown = 2 * torch.where(lag > 0, fit(lag), fit.nugget)
+    return torch.where(lag <= reach, grown, torch.inf)
 
 
 def near_parts(observations: Observations, most: float) -> Iterator[PairPart]:
@@ -132,7 +129,7 @@ def _blocks(observations: Observations, most: float) -> Iterator[PairPart]:
                 near = near.triu(diagonal=1)
             one, other = near.nonzero(as_tuple=True)
             found = None if exact else squared[near].clamp(min=0.0)
-            yield from _listed(observations, one + first, other + start, most, found)
+            yield from _listed(observations, one + first, other + start, most=most, squared=found)
 
 
 def _neighbours(observations: Observations, most: float) -> Iterator[PairPart]:
@@ -146,22 +143,23 @@ def _neighbours(observations: Observations, most: float) -> Iterator[PairPart]:
     feature = transport_features(observations.gaussians)
     for one, other in zip(*(side.split(_LISTED) for side in pairs), strict=True):
         if observations.distance == "exact":
-            yield from _listed(observations, one, other, most, None)
+            yield from _listed(observations, one, other, most=most)
         else:
             squared = (feature[one] - feature[other]).square().sum(dim=1)
             near_enough = squared <= most
-            kept = squared[near_enough]
-            yield from _listed(observations, one[near_enough], other[near_enough], most, kept)
+            one, other, squared = one[near_enough], other[near_enough], squared[near_enough]
+            yield from _listed(observations, one, other, most=most, squared=squared)
 
 
 def _listed(
     observations: Observations,
     one: Int64[Tensor, " pair"],
     other: Int64[Tensor, " pair"],
+    *,
     most: float,
-    squared: Float64[Tensor, " pair"] | None,
+    squared: Float64[Tensor, " pair"] | None = None,
 ) -> Iterator[PairPart]:
-    """The pairs with their lags; where no distance is known, the exact one, up to `most`."""
+    """The pairs as parts; where no distance is known, the exact one, up to `most`."""
     for first in range(0, len(one), _LISTED):
         part = slice(first, first + _LISTED)
         a, b = one[part], other[part]
@@ -174,4 +172,5 @@ def _listed(
         apart = (observations.position[a] - observations.position[b]).square().sum(dim=1)
         same = apart <= observations.separation.coincident()
         lag = torch.where(same, 0.0, observations.separation.lag(apart))
-        yield PairPart(one=a, other=b, transport=transport, lag=lag)
+        expected = expected_transport(observations.fit, observations.reach, lag)
+        yield PairPart(one=a, other=b, transport=transport, expected=expected)
