@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
@@ -21,6 +21,7 @@ class GeoBatch:
         image: preprocessed pixels, or None where features stand in for them.
         feature: features of the frozen backbone, or None where there are pixels.
         label: what the data set says of each sample (country, city, ...); may be empty mappings.
+        cell: number of the geocell that each place lies in; None where nothing asks for it.
     """
 
     key: tuple[str, ...]
@@ -28,6 +29,7 @@ class GeoBatch:
     image: Float[Tensor, "batch 3 height width"] | None = None
     feature: Float[Tensor, "batch feature"] | None = None
     label: tuple[Mapping[str, Any], ...] = ()
+    cell: Int64[Tensor, " batch"] | None = None
 
     def __post_init__(self) -> None:
         if self.image is None and self.feature is None:
@@ -45,4 +47,5 @@ class GeoBatch:
             latlon_deg=self.latlon_deg.to(device, non_blocking=True),
             image=None if self.image is None else self.image.to(device, non_blocking=True),
             feature=None if self.feature is None else self.feature.to(device, non_blocking=True),
+            cell=None if self.cell is None else self.cell.to(device, non_blocking=True),
         )

@@ -14,6 +14,8 @@ from geoloc.cli import (
     audit,
     calibrate,
     card,
+    cells,
+    cluster,
     config,
     embed,
     errors,
@@ -36,6 +38,7 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
+    *(cluster, cells),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 

@@ -32,10 +32,16 @@ def add_parser(commands: Commands) -> None:
         "by distance to the nearest one and by their density",
     )
     parser.add_argument(
+        "--cells",
+        type=Path,
+        metavar="FILE",
+        help="geocells (cells.parquet of `geoloc cells`), for strata by the cell of the true place",
+    )
+    parser.add_argument(
         "--by",
         metavar="NAME,NAME",
-        help="country, continent, region, distance_to_training, training_density, or columns of "
-        "FILE such as climate (default: all that can be told)",
+        help="country, continent, region, distance_to_training, training_density, geocell, or "
+        "columns of FILE such as climate (default: all that can be told)",
     )
     parser.add_argument(
         "--block-km", type=float, default=500.0, help="side of the bootstrap's blocks (500)"
@@ -62,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         args.file,
         args.protocol,
         training=args.training,
+        cells=args.cells,
         columns=columns,
         by=by,
         block_km=args.block_km,

@@ -22,7 +22,8 @@ def add_parser(commands: Commands) -> None:
         description="Predict a place for every image of the test splits, against each gallery. "
         "RUN/evaluation/SPLIT/ receives GALLERY/predictions.parquet, report.json, report.md, "
         "map.png and curve.png. With --references, image retrieval (images) and both together "
-        "(combined) are rows beside the galleries; --csls and --vote-km add a row to each.",
+        "(combined) are rows beside the galleries; --csls, --vote-km and --cells each add a row to "
+        "every one.",
     )
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="a run's folder")
     parser.add_argument(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_mode_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--references``, ``--combine``, ``--csls``, ``--calibration`` and ``--vote-km``."""
+    """Declare what modes are set by: references, their weight, hubs, a vote, cells."""
     parser.add_argument(
         "--references",
         type=Path,
@@ -41,6 +41,24 @@ def add_mode_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KM",
         help="let the 50 nearest vote, by a kernel of this bandwidth",
     )
+    parser.add_argument(
+        "--cells",
+        type=Path,
+        metavar="FILE",
+        help="seek the best geocell first (cells.parquet of `geoloc cells`), then a place in it",
+    )
+    parser.add_argument(
+        "--cell-score",
+        choices=("mass", "max", "centroid"),
+        help="what cells are told by: summed softmax of their places, the best, or their mean "
+        "(default: centroid)",
+    )
+    parser.add_argument(
+        "--cell-probe",
+        type=int,
+        metavar="N",
+        help="how many of the best cells are searched together (default: 8)",
+    )
 
 
 def asked_mode(args: argparse.Namespace, *, name: str | None) -> RetrievalMode | None:
@@ -56,7 +74,9 @@ def asked_mode(args: argparse.Namespace, *, name: str | None) -> RetrievalMode |
     from geoloc.errors import ConfigError
     from geoloc.inference.modes import WEIGHT, RetrievalMode
 
-    asked = (args.references, args.combine, args.calibration, args.vote_km, name)
+    if args.cells is None and (args.cell_score, args.cell_probe) != (None, None):
+        raise ConfigError("--cell-score and --cell-probe are for --cells FILE")
+    asked = (args.references, args.combine, args.calibration, args.vote_km, args.cells, name)
     if all(value is None for value in asked) and not args.csls:
         return None
     if args.calibration is not None and not args.csls:
@@ -71,4 +91,7 @@ def asked_mode(args: argparse.Namespace, *, name: str | None) -> RetrievalMode |
         csls=args.csls,
         calibration=args.calibration,
         vote_km=args.vote_km,
+        cells=args.cells,
+        cell_score=args.cell_score or "centroid",
+        cell_probe=8 if args.cell_probe is None else args.cell_probe,
     )

@@ -37,6 +37,9 @@ CONTINENTS = {
 METADATA_COLUMNS = ("land_cover", "climate", "soil", "road_index", "drive_side", "dist_sea")
 """Columns of OSV-5M that tell strata (Astruc et al. 2024, table of metadata)."""
 
+GEOCELL = "geocell"
+"""A column that tells the geocell of each true place."""
+
 PLACE_STRATA = ("country", "continent", "region")
 TRAINING_STRATA = ("distance_to_training", "training_density")
 _SPELT_MISSING = ("", "NaN", "nan", "None")
@@ -61,8 +64,8 @@ class StrataSources:
 
 
 def default_strata(frame: pd.DataFrame, *, training: bool) -> tuple[str, ...]:
-    """Everything that can be told of a table: places, training places, metadata columns."""
-    there = tuple(name for name in METADATA_COLUMNS if name in frame.columns)
+    """Everything that can be told of a table: places, training places, geocells, metadata."""
+    there = tuple(name for name in (GEOCELL, *METADATA_COLUMNS) if name in frame.columns)
     return (*PLACE_STRATA, *(TRAINING_STRATA if training else ()), *there)
 
 

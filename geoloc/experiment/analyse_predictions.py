@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
+import pandas as pd
+from jaxtyping import Float64, Shaped
 
 from geoloc.evaluation import ErrorAnalysis, analyse_errors, protocol_named, read_predictions
+from geoloc.evaluation.strata_labels import GEOCELL
 from geoloc.experiment.run_directory import RunDirectory
 from geoloc.experiment.training_places import training_places, training_places_drawn_from
+from geoloc.regions import Geocells
 from geoloc.retrieval import places_from_file
 
 
@@ -19,11 +22,11 @@ def analyse_predictions(
     protocol: str,
     *,
     training: Path | None = None,
+    cells: Path | None = None,
     columns: Mapping[str, str] | None = None,
     by: Sequence[str] | None = None,
     block_km: float,
     resamples: int,
-    seed: int = 0,
 ) -> ErrorAnalysis:
     """Read a table of predictions of any system and look at its errors.
 
@@ -31,11 +34,11 @@ def analyse_predictions(
         file: parquet or CSV (see `read_predictions`).
         protocol: name.
         training: places of the training set: a .csv, .parquet, .npy of degrees, or a run's folder.
+        cells: geocells that true places are told into, strata by the name ``geocell``.
         columns: our names to the file's own, where they differ.
         by: questions (see `analyse_errors`), like all that follow.
         block_km: side of the blocks of the bootstrap.
         resamples: draws of the bootstrap.
-        seed: of the draws.
 
     Raises:
         ConfigError: an unknown protocol or question.
@@ -44,6 +47,8 @@ def analyse_predictions(
     """
     named = protocol_named(protocol)
     frame = read_predictions(file, columns=columns)
+    if cells is not None:
+        frame[GEOCELL] = _cell_names(frame, Geocells.load(cells))
     places, drawn_from = (None, None) if training is None else read_training_places(training)
     return analyse_errors(
         frame,
@@ -53,8 +58,12 @@ def analyse_predictions(
         by=by,
         block_km=block_km,
         resamples=resamples,
-        seed=seed,
     )
+
+
+def _cell_names(frame: pd.DataFrame, cells: Geocells) -> Shaped[np.ndarray, " row"]:
+    true_deg = frame[["true_lat_deg", "true_lon_deg"]].to_numpy(np.float64)
+    return np.array(cells.names())[cells.cells_of_places(true_deg)]
 
 
 def read_training_places(path: Path) -> tuple[Float64[np.ndarray, "place 2"], int | None]:

@@ -39,7 +39,9 @@ from geoloc.negatives import (
     build_rule,
 )
 from geoloc.ranks import Ranks
+from geoloc.regions import Geocells
 from geoloc.training import (
+    CellTask,
     JsonLinesSink,
     Objective,
     OptimizerSettings,
@@ -57,7 +59,11 @@ Say = Callable[[str], None]
 
 
 def model_spec(config: ExperimentConfig) -> ModelSpec:
-    """The architecture that the configuration describes."""
+    """The architecture that the configuration describes.
+
+    Raises:
+        DataError: its geocells cannot be read.
+    """
     model = config.model
     image, location = model.image_encoder, model.location_encoder
     return ModelSpec(
@@ -76,6 +82,7 @@ def model_spec(config: ExperimentConfig) -> ModelSpec:
         init_temperature=model.init_temperature,
         init_logit_bias=model.init_logit_bias,
         frozen_backbone=model.frozen_backbone,
+        cells=None if config.cells.file is None else len(Geocells.load(config.cells.file)),
         seed=config.seed,
     )
 
@@ -175,6 +182,19 @@ def build_objective(
         tiling=pair_tiling(config.training, together),
         batch_noise_m=section.batch_noise_m,
         queue_noise_m=section.queue_noise_m,
+        cells=_cell_task(config, together),
+    )
+
+
+def _cell_task(config: ExperimentConfig, ranks: Ranks) -> CellTask | None:
+    section = config.cells
+    if section.file is None:
+        return None
+    return CellTask(
+        cells=Geocells.load(section.file),
+        weight=section.weight,
+        smoothing_km=section.smoothing_km,
+        ranks=ranks,
     )
 
 

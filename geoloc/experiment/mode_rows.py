@@ -22,7 +22,7 @@ def mode_rows(
 
     With references these are ``images`` and ``combined`` (with the first gallery's places). CSLS
     adds ``NAME-csls`` for each of them and for each gallery, a vote ``NAME-vote``; with both,
-    ``NAME-csls-vote``.
+    ``NAME-csls-vote``. Cells add ``NAME-cells`` for each gallery.
 
     Args:
         asked: the settings; each row takes the mode's name that it needs.
@@ -77,12 +77,14 @@ def _rows(
         first = next(iter(galleries.values()))
         bases.append(("image", "images", first))
         bases.append(("combined", "combined", first))
-    plain = replace(asked, csls=False, vote_km=None)
+    plain = replace(asked, csls=False, vote_km=None, cells=None)
     settings = {"": plain}
     if asked.csls:
         settings["-csls"] = replace(plain, csls=True)
     if asked.vote_km is not None:
-        settings["-csls-vote" if asked.csls else "-vote"] = asked
+        settings["-csls-vote" if asked.csls else "-vote"] = replace(asked, cells=None)
+    if asked.cells is not None:
+        settings["-cells"] = replace(asked, vote_km=None)
     for ending, each in settings.items():
         for mode, name, gallery in bases:
             if mode != "place" or ending:

@@ -178,18 +178,22 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def provenance(config: ExperimentConfig) -> dict[str, Any]:
     """What a result came from: versions, commit, hash of the configuration, time, seed."""
-    versions: dict[str, str] = {"python": platform.python_version(), "geoloc": __version__}
-    for package in _RECORDED_PACKAGES:
-        versions[package] = metadata.version(package)
     return {
         "schema_version": SCHEMA_VERSION,
         "name": config.name,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "config_hash": config_hash(config),
         "seed": config.seed,
-        "commit": _commit(),
-        "versions": versions,
+        **software(),
     }
+
+
+def software() -> dict[str, Any]:
+    """The commit and the versions that a result was made with."""
+    versions: dict[str, str] = {"python": platform.python_version(), "geoloc": __version__}
+    for package in _RECORDED_PACKAGES:
+        versions[package] = metadata.version(package)
+    return {"commit": _commit(), "versions": versions}
 
 
 def _commit() -> str | None:

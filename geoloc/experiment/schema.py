@@ -5,20 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from geoloc.experiment.cells_section import CellsSection
+from geoloc.experiment.sections import Count, CountOrZero, Positive, Section, Share
 from geoloc.negatives import RuleName
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-CountOrZero = Annotated[int, Field(ge=0)]
-
-
-class Section(BaseModel):
-    """Strict, frozen, and closed: a key that nobody reads is an error, not a silence."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
 class EarthTilesSection(Section):
@@ -273,6 +264,7 @@ class ExperimentConfig(Section):
     negatives: NegativesSection = NegativesSection()
     optimizer: OptimizerSection = OptimizerSection()
     training: TrainingSection = TrainingSection()
+    cells: CellsSection = CellsSection()
     evaluation: EvaluationSection = EvaluationSection()
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,11 @@ from torch import Tensor
 
 from geoloc.errors import ConfigError
 from geoloc.models import DualEncoder
+from geoloc.regions import Geocells
 from geoloc.retrieval import (
     Candidates,
+    CellFirstIndex,
+    CellScore,
     Embedded,
     Gallery,
     NearestIndex,
@@ -40,9 +44,14 @@ class RetrievalMode:
         calibration: folder of the embedded images that tell hubs; by default the references.
         vote_km: bandwidth of a vote of the nearest (see `geoloc.retrieval.SpatialVoteIndex`);
             None takes the nearest as it is.
+        cells: file of geocells, of which the best is sought first and a place within it then (see
+            `geoloc.retrieval.CellFirstIndex`); None compares with all places alike.
+        cell_score: what cells are told by.
+        cell_probe: how many of the best cells are searched together.
 
     Raises:
-        ConfigError: a folder that it needs is not named.
+        ConfigError: a folder that it needs is not named, or cells are asked for with anything but
+            the places of a gallery.
     """
 
     name: ModeName = "place"
@@ -51,8 +60,13 @@ class RetrievalMode:
     csls: bool = False
     calibration: Path | None = None
     vote_km: float | None = None
+    cells: Path | None = None
+    cell_score: CellScore = "centroid"
+    cell_probe: int = 8
 
     def __post_init__(self) -> None:
+        if self.cells is not None and (self.name != "place" or self.csls):
+            raise ConfigError("--cells is for mode place: give no --references and no --csls")
         if self.name != "place" and self.references is None:
             raise ConfigError(f"mode {self.name} needs --references FOLDER (see `geoloc embed`)")
         if self.csls and self.references is None and self.calibration is None:
@@ -64,8 +78,14 @@ class RetrievalMode:
     def to_json(self) -> dict[str, object]:
         """The settings by name; folders as text."""
         folders = {"references": self.references, "calibration": self.calibration}
-        told = {name: None if path is None else str(path) for name, path in folders.items()}
-        return {**told, "weight": self.weight, "csls": self.csls, "vote_km": self.vote_km}
+        told: dict[str, object] = {
+            name: None if path is None else str(path) for name, path in folders.items()
+        }
+        told |= {"weight": self.weight, "csls": self.csls, "vote_km": self.vote_km}
+        if self.cells is not None:
+            how = {"cell_score": self.cell_score, "cell_probe": self.cell_probe}
+            told |= {"cells": str(self.cells), **how}
+        return told
 
     def open(
         self,
@@ -105,13 +125,28 @@ class RetrievalMode:
             )
             assert told is not None
             found = found.corrected(told, cache=cache, device=device)
-        searched = found.index(partial(build_index, index, device=device))
+        scale = float(model.scale().detach())
+        searched = found.index(self._builder(found, scale, index=index, device=device))
         if self.vote_km is not None:
-            scale = float(model.scale().detach())
             searched = SpatialVoteIndex(
                 searched, found.latlon_deg, scale=scale, bandwidth_km=self.vote_km
             )
         return found, searched
+
+    def _builder(
+        self, found: Candidates, scale: float, *, index: str, device: torch.device | str
+    ) -> Callable[[Tensor], NearestIndex]:
+        if self.cells is None:
+            return partial(build_index, index, device=device)
+        cell = Geocells.load(self.cells).cells_of_places(found.latlon_deg)
+        return partial(
+            CellFirstIndex,
+            cell=torch.from_numpy(cell),
+            score=self.cell_score,
+            probe=self.cell_probe,
+            scale=scale,
+            device=device,
+        )
 
     def _candidates(
         self,

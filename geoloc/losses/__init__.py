@@ -1,5 +1,6 @@
 """Losses: they read logits and PairFlags, nothing else."""
 
+from geoloc.losses.cells import cell_cross_entropy
 from geoloc.losses.contrastive import (
     ContrastiveLoss,
     GradedContrastiveLoss,
@@ -16,6 +17,7 @@ __all__ = [
     "PairLoss",
     "PairTerms",
     "SigmoidLoss",
+    "cell_cross_entropy",
     "contrastive_loss",
     "graded_contrastive_loss",
     "sigmoid_loss",

@@ -78,6 +78,7 @@ class DualEncoder(nn.Module):
         self.logit_bias = (
             None if init_logit_bias is None else nn.Parameter(torch.tensor(init_logit_bias))
         )
+        self.cell_head: nn.Linear | None = None
         self.embedding_dim = embedding_dim
         self.head_hidden = head_hidden
         self.frozen_backbone = frozen_backbone
@@ -115,6 +116,18 @@ class DualEncoder(nn.Module):
     def embed_places(self, latlon_deg: Float[Tensor, "n 2"]) -> Float[Tensor, "n embedding"]:
         """Unit vectors of places (latitude, longitude in degrees)."""
         return F.normalize(self.location_encoder(latlon_deg).float(), dim=-1)
+
+    def add_cell_head(self, cells: int) -> None:
+        """Give the model a head that names the geocell of an image; weights are drawn anew."""
+        self.cell_head = nn.Linear(self.embedding_dim, cells)
+
+    def cell_logits(
+        self, embedding: Float[Tensor, "batch embedding"]
+    ) -> Float[Tensor, "batch cell"]:
+        """Logits of the geocells of images, from their unit vectors; for models with that head."""
+        assert self.cell_head is not None, "add_cell_head comes first"
+        # numbers of a unit vector are small: stretched, they have a variance of one
+        return self.cell_head(math.sqrt(self.embedding_dim) * embedding).float()
 
     def scale(self) -> Float[Tensor, ""]:
         """The factor on cosines: exp(logit_scale), at most `max_logit_scale`.

@@ -43,6 +43,7 @@ class ModelSpec:
         max_logit_scale: upper bound of the scale.
         init_logit_bias: of the number added to every logit; None has none.
         frozen_backbone: the backbone is not trained.
+        cells: geocells that a head of its own names; None has no such head.
         seed: draws all initial weights.
     """
 
@@ -54,6 +55,7 @@ class ModelSpec:
     max_logit_scale: float = 100.0
     init_logit_bias: float | None = None
     frozen_backbone: bool = True
+    cells: int | None = None
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def build_model(spec: ModelSpec) -> DualEncoder:
     with seeded(spec.seed + 1):
         image_encoder = build_image_encoder(spec.image_encoder)
     with seeded(spec.seed + 2):
-        return DualEncoder(
+        model = DualEncoder(
             image_encoder,
             location_encoder=location_encoder,
             embedding_dim=spec.embedding_dim,
@@ -142,6 +144,10 @@ def build_model(spec: ModelSpec) -> DualEncoder:
             max_logit_scale=spec.max_logit_scale,
             init_logit_bias=spec.init_logit_bias,
         )
+    if spec.cells is not None:
+        with seeded(spec.seed + 3):
+            model.add_cell_head(spec.cells)
+    return model
 
 
 def _from_mapping(kind: type[SpecT], values: Mapping[str, Any], *, where: str) -> SpecT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from geoloc.training.cell_task import CellTask, cell_targets
 from geoloc.training.checkpoint import (
     Checkpoint,
     find_fault,
@@ -41,6 +42,7 @@ from geoloc.training.trainer import Trainer
 
 __all__ = [
     "Best",
+    "CellTask",
     "Checkpoint",
     "Compared",
     "JsonLinesSink",
@@ -60,6 +62,7 @@ __all__ = [
     "TrainingResult",
     "Validation",
     "WandbSink",
+    "cell_targets",
     "contrastive_step",
     "find_fault",
     "find_latest",

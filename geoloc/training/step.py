@@ -1,7 +1,7 @@
 """One step of training: batch, candidates, evidence, flags, loss. Read this file first.
 
     batch ── images ── candidates ── evidence ── flags ──┐
-               └───────────┴── places ── logits ─────────┴── loss
+               └───────────┴── places ── logits ─────────┴── loss (+ loss of geocells, if asked)
 
 The queries are the images of the batch. The candidates are the places of the batch and those of a
 queue of recent batches. What is known of each (query, candidate) pair is its evidence, measured on
@@ -37,6 +37,7 @@ from geoloc.negatives import (
 )
 from geoloc.pairs import PairFlags
 from geoloc.ranks import Ranks
+from geoloc.training.cell_task import CellTask
 from geoloc.training.pair_tiles import PairTiling, pair_tiles_loss
 
 Compared: TypeAlias = Callable[[GeoBatch, Tensor], Tensor | None]
@@ -73,6 +74,7 @@ class Objective:
         tiling: the loss, one way (GeoCLIP's) or both ways, and how many pairs exist at once.
         batch_noise_m: standard deviation per axis, in metres, of the noise on the batch's places.
         queue_noise_m: the same for the places of the queue.
+        cells: the task of naming each image's geocell, whose loss is added; None has none.
     """
 
     source: CandidateSource
@@ -83,6 +85,7 @@ class Objective:
     tiling: PairTiling = field(default_factory=_plain_tiling)
     batch_noise_m: float = 150.0
     queue_noise_m: float = 1000.0
+    cells: CellTask | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,11 @@ def contrastive_step(
         batch_places=candidates.batch_places,
         watch=tally.add,
     )
-    return StepOutcome(loss=loss, seen=seen, values=tally.values(model.scale()))
+    values = tally.values(model.scale())
+    if objective.cells is not None:
+        further, told = objective.cells.loss(model, batch, image)
+        loss, values = loss + further, {**values, **told}
+    return StepOutcome(loss=loss, seen=seen, values=values)
 
 
 def noised_places(

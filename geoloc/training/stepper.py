@@ -92,6 +92,8 @@ class Stepper:
         self._optimizer.zero_grad()
         totals: dict[str, Tensor] = {}
         for number, batch in enumerate(group, start=1):
+            if self._objective.cells is not None:
+                batch = self._objective.cells.labelled(batch)
             with self._averaging(last=number == len(group)):
                 values = self._backward(batch.to(self._device), noise, len(group))
             for name, value in values.items():

@@ -9,6 +9,7 @@ from geoloc.cli import main
 from geoloc.errors import ConfigError
 from geoloc.evaluation import analyse_errors, score_predictions, write_predictions
 from geoloc.evaluation.strict_json import strict_json
+from geoloc.regions import geocells_of
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,23 @@ def test_the_command(world, tmp_path, capsys):
     assert "## By continent" in capsys.readouterr().out
 
 
+def test_strata_by_geocells(world, tmp_path, capsys):
+    world = world.head(90)
+    true_deg = world[["true_lat_deg", "true_lon_deg"]].to_numpy()
+    cells = geocells_of(true_deg, (true_deg[:, 1] > 0).astype(np.int64))
+    write_predictions(world, tmp_path / "p.parquet")
+    cells.save(tmp_path / "cells.parquet")
+    words = ["errors", str(tmp_path / "p.parquet"), "--cells", str(tmp_path / "cells.parquet")]
+    assert main([*words, "--by", "geocell", "--resamples", "0", "--format", "json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["strata"]
+    assert table["by"] == "geocell"
+    east = int((true_deg[:, 1] > 0).sum())
+    counted = {row["name"]: row["count"] for row in table["rows"]}
+    assert counted == dict(zip(cells.names(), [90 - east, east], strict=True))
+    assert main([*words, "--resamples", "0"]) == 0
+    assert "## By geocell" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -110,6 +128,8 @@ def test_the_command(world, tmp_path, capsys):
         (["--block-km", "0"], "--block-km 0"),
         (["--resamples", "-1"], "--resamples"),
         (["--column", "x"], "OURS=THEIRS"),
+        (["--cells", "none.parquet"], "there are no geocells"),
+        (["--by", "geocell"], "no strata by 'geocell'"),
         (["--protocol", "x"], "no protocol"),
     ],
 )

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from geoloc.cli import main
 from geoloc.experiment.embed_run import embed_shards
+from geoloc.experiment.training_places import training_places
+from geoloc.regions import geocells_of
 from geoloc.retrieval import Embedded
+
+TRAINING = 8
 
 
 @pytest.fixture
@@ -70,6 +75,31 @@ def test_csls_has_a_row_beside_each(run, tmp_path, capsys):
     assert told == names + [f"{name}-csls" for name in names]
 
 
+def test_cells_are_a_row_beside_each_gallery(run, tmp_path, capsys):
+    cells = geocells_of(training_places(run, run.config()), np.arange(TRAINING) // 3)
+    cells.save(tmp_path / "cells.parquet")
+    words = [
+        "evaluate",
+        str(run.path),
+        "--workers",
+        "0",
+        "--cells",
+        str(tmp_path / "cells.parquet"),
+    ]
+    words += ["--gallery", "training-places"]
+    assert main([*words, "--format", "json", "--cell-score", "max"]) == 0
+    report = json.loads(capsys.readouterr().out)[0]
+    told = {row["name"]: row["scores"] for row in report["rows"] if row["kind"] == "gallery"}
+    assert set(told) == {"training-places", "training-places-cells"}
+    # the cell with the best place of all holds the exact answer
+    plain, first = (
+        pd.read_parquet(run.evaluation / "easy" / each / "predictions.parquet") for each in told
+    )
+    columns = ["pred_lat_deg", "pred_lon_deg", "score"]
+    pd.testing.assert_frame_equal(plain[columns], first[columns])
+    assert report["provenance"]["evaluation"]["mode"]["cell_score"] == "max"
+
+
 def test_references_that_are_test_images_are_refused(run, tmp_path, capsys):
     shards = f"same={tmp_path}/train"
     assert evaluate(run, tmp_path, "--data", shards) == 2
@@ -81,6 +111,9 @@ def test_arguments_that_mean_nothing_alone_are_refused(run, tmp_path, capsys):
         (["--combine", "0.5"], "--references"),
         (["--calibration", "x"], "--csls"),
         (["--csls"], "--calibration"),
+        (["--cell-probe", "2"], "--cells"),
+        (["--cells", "x.parquet", "--references", "x"], "no --references"),
+        (["--cells", "x.parquet"], "no geocells at x.parquet"),
     ):
         assert main(["evaluate", str(run.path), *words]) == 2
         assert told in capsys.readouterr().err

@@ -1,0 +1,95 @@
+"""Geocells on the map: each in a tone that none of its neighbours has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import shapely
+from jaxtyping import Float64, Int64
+from matplotlib.collections import LineCollection, PolyCollection
+
+from geoloc.geodesy import equal_earth
+from geoloc.regions.cell_polygons import cell_polygons
+from geoloc.viz.canvas import (
+    CREDIT,
+    FAINT_INK,
+    INK,
+    new_figure,
+    put_text,
+    save_png,
+    shorten,
+    world_axes,
+)
+from geoloc.viz.world import COARSE_DEG, border_lines_deg
+
+_WIDTH, _HEIGHT = 1400, 790
+_TONES = ("#7fb3d5", "#f0b27a", "#82c9a0", "#d7a9d1", "#f3dc8a", "#9aa7b5", "#c9d58a", "#e59a93")
+_STEP_DEG = 1.0
+
+
+def draw_cells(
+    path: Path | str,
+    place_deg: Float64[np.ndarray, "place 2"],
+    cell: Int64[np.ndarray, " place"],
+    *,
+    title: str,
+) -> Path:
+    """Write a world map of the cells in Equal Earth, their borders over land and coasts.
+
+    Args:
+        path: PNG to write; folders are made as needed.
+        place_deg: labelled places, no two the same.
+        cell: of each, from 0, without gaps.
+        title: of the picture.
+
+    Raises:
+        DataError: the places bound no regions.
+    """
+    polygons = cell_polygons(place_deg, cell)
+    figure = new_figure(_WIDTH, _HEIGHT)
+    axes = world_axes(figure, (0.01, 0.03, 0.98, 0.87))
+    parts, owner = shapely.get_parts(polygons, return_index=True)
+    rings = [
+        equal_earth(np.ascontiguousarray(shapely.get_coordinates(line)[:, ::-1]))
+        for line in shapely.segmentize(shapely.get_exterior_ring(parts), _STEP_DEG)
+    ]
+    colours = np.array(_TONES)[_tones(polygons)[owner]]
+    # the largest first: a hole in a ring is another cell's face, drawn over it
+    order = np.argsort(-shapely.area(parts), kind="stable")
+    axes.add_collection(
+        PolyCollection(
+            [rings[each] for each in order],
+            facecolors=colours[order],
+            edgecolors="#ffffff",
+            linewidths=0.5,
+            alpha=0.85,
+            zorder=1.3,
+        )
+    )
+    lines = [equal_earth(line) for line in border_lines_deg(COARSE_DEG)]
+    axes.add_collection(LineCollection(lines, colors=INK, linewidths=0.35, zorder=1.6))
+    size = np.bincount(cell)
+    put_text(figure, 0.02, 0.945, shorten(title, 70), fontsize=17, fontweight="bold")
+    told = (
+        f"{len(size):,} cells of {len(cell):,} places, {size.min():,} to {size.max():,} a cell; a "
+        "place belongs to the cell of the nearest labelled one"
+    )
+    put_text(figure, 0.02, 0.915, told, fontsize=12, color=FAINT_INK)
+    put_text(figure, 0.985, 0.012, CREDIT, fontsize=8, color=FAINT_INK, ha="right")
+    return save_png(figure, path)
+
+
+def _tones(polygons: np.ndarray) -> Int64[np.ndarray, " cell"]:
+    """A tone for each cell, the first that no neighbour has yet; most neighbours come first."""
+    one, other = shapely.STRtree(polygons).query(polygons, predicate="intersects")
+    neighbours: list[list[int]] = [[] for _ in polygons]
+    for a, b in zip(one.tolist(), other.tolist(), strict=True):
+        if a != b:
+            neighbours[a].append(b)
+    tone = np.full(len(polygons), -1, dtype=np.int64)
+    for each in sorted(range(len(polygons)), key=lambda cell: -len(neighbours[cell])):
+        taken = {int(tone[near]) for near in neighbours[each]}
+        free = [number for number in range(len(_TONES)) if number not in taken]
+        tone[each] = free[0] if free else each % len(_TONES)
+    return tone
