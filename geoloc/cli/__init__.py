@@ -15,6 +15,7 @@ from geoloc.cli import (
     calibrate,
     card,
     config,
+    diagnose,
     embed,
     errors,
     evaluate,
@@ -36,7 +37,7 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
-    *(score, errors, shards, split, audit, embed, gallery, variogram, config),
+    *(score, errors, shards, split, audit, embed, gallery, variogram, diagnose, config),
 )
 
 

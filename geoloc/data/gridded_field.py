@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from geoloc.errors import DataError
 from geoloc.geodesy import validate_latlon, wrap_longitude_deg
@@ -81,16 +81,31 @@ class GriddedField:
             CoordinateError: a place is out of range or not finite.
             DataError: a place lies outside the field's cells.
         """
-        validate_latlon(latlon_deg)
-        row = _cell(self.latitude_deg, latlon_deg[:, 0])
-        west = self.longitude_deg[0] - _half_step(self.longitude_deg)
-        # the same meridian may be written 350 or -10
-        column = _cell(self.longitude_deg, (latlon_deg[:, 1] - west) % 360.0 + west)
+        row, column = self._cells(latlon_deg)
         outside = (row < 0) | (column < 0)
         if bool(outside.any()):
             where = latlon_deg[int(np.flatnonzero(outside)[0])]
             raise DataError(f"{self.name}: place {where.tolist()} lies outside the field")
         return self.values[:, row, column]
+
+    def covers(self, latlon_deg: Float64[np.ndarray, "place 2"]) -> Bool[np.ndarray, " place"]:
+        """Which places lie in a cell of the field, be there a value or not.
+
+        Raises:
+            CoordinateError: a place is out of range or not finite.
+        """
+        row, column = self._cells(latlon_deg)
+        return (row >= 0) & (column >= 0)
+
+    def _cells(
+        self, latlon_deg: Float64[np.ndarray, "place 2"]
+    ) -> tuple[Int64[np.ndarray, " place"], Int64[np.ndarray, " place"]]:
+        """Row and column of the cell that each place lies in; -1 outside."""
+        validate_latlon(latlon_deg)
+        row = _cell(self.latitude_deg, latlon_deg[:, 0])
+        west = self.longitude_deg[0] - _half_step(self.longitude_deg)
+        # the same meridian may be written 350 or -10
+        return row, _cell(self.longitude_deg, (latlon_deg[:, 1] - west) % 360.0 + west)
 
 
 def _half_step(axis: np.ndarray) -> float:

@@ -95,7 +95,7 @@ def _kept(
         whole &= np.isfinite(places).all(axis=1)
     if time is not None:
         whole &= np.isfinite(time)
-    if not whole.any():
+    if not bool(np.isfinite(value[whole]).any()):
         raise DataError(f"{path}: no row has all that is asked for")
     lost = int((~whole).sum())
     notes = [f"{lost:,} rows without place or time left out"] if lost else []

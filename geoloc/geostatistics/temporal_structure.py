@@ -37,8 +37,8 @@ class TemporalStructure:
         filled: missing values that were interpolated; 0 where some series were complete.
         acf: autocorrelation at lags 1, 2, ... below which 5, 50 and 95 % of the series lie.
         pacf: partial autocorrelation likewise.
-        outside: share of all autocorrelations, of all series and lags, that leave `bound`; of white
-            noise 0.05.
+        outside: share of all autocorrelations, of all series and lags, that leave `bound`; of
+            white noise 0.05, and less where steps are few.
         lag_rmse: root mean squared difference of values 1, 2, ... steps apart, over all series;
             as many lags as have three pairs.
         lag_r2: their squared correlation; nan where there is none.
@@ -105,7 +105,7 @@ def temporal_structure(
     """
     steps = len(series)
     if steps < FEWEST_STEPS:
-        raise DataError(f"{steps} steps of time: a correlogram needs {FEWEST_STEPS}")
+        raise DataError(f"a correlogram needs {FEWEST_STEPS} steps of time, not {steps}")
     missing = np.isnan(series)
     share = missing.mean(axis=0)
     known = share < 1.0
