@@ -122,7 +122,8 @@ def _of_arrays(path: Path) -> GriddedField:
     if path.suffix != ".npz":
         raise ConfigError(f"{path}: a field is a .npz, or one of {', '.join(_PACKAGED)}")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # opened here: NumPy leaves a file open that turns out to be no archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a field: {error}") from None

@@ -96,8 +96,9 @@ def read_sources(sources: Sequence[str], choice: SourceChoice) -> list[ReadField
 def match_fields(one: ReadField, other: ReadField) -> Match | None:
     """The values of two fields in the same places and at the same times; None without any.
 
-    In space: a grid at the places that are looked at of the other, or equal places of two tables. In time: equal dates of two dated tables, else step by step where
-    there are as many steps, else the means over time.
+    In space: a grid at the places that are looked at of the other, or equal places of two tables.
+    In time: equal times of two tables, else step by step where there are as many steps, else the
+    means over time.
     """
     placed = _same_places(one, other)
     if placed is None:

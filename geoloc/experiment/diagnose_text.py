@@ -66,8 +66,8 @@ def _space_lines(spatial: SpatialStructure) -> list[tuple[str, str]]:
     chance = "as by chance" if abs(moran.z) < 1.96 else _moran_words(moran.z)
     steps = f" at the step in the middle of {len(spatial.moran)}" if len(spatial.moran) > 1 else ""
     told = (
-        f"{moran.value:.3f}{steps}, z {number(round(moran.z, 1))}: {spatial.neighbours} "
-        f"(typically {number(round(spatial.neighbour_km))} km away) are {chance}"
+        f"{moran.value:.3f}{steps}, z {moran.z:.1f}: {spatial.neighbours} "
+        f"(typically {spatial.neighbour_km:,.0f} km away) are {chance}"
     )
     if fit.has_structure and not spatial.structured:
         told += "; with the semivariogram that is no structure to rely on"

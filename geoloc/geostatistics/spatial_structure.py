@@ -79,7 +79,7 @@ class SpatialStructure:
         }
 
 
-def lags_between(*places_deg: Float64[np.ndarray, "place 2"]) -> LagBins:
+def lags_between(*places_deg: Float64[np.ndarray, "_place 2"]) -> LagBins:
     """Classes of lag that suit all of these sets of places, so that their variograms compare.
 
     Logarithmic from a lag that one place in a hundred has a neighbour within, to the longest.

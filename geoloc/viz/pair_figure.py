@@ -28,7 +28,7 @@ _CUT = (0.0005, 0.9995)
 
 
 def draw_pair(
-    values: tuple[Float64[np.ndarray, " value"], Float64[np.ndarray, " value"]],
+    values: tuple[Float64[np.ndarray, " _one"], Float64[np.ndarray, " _other"]],
     names: tuple[str, str],
     path: Path | str,
     *,

@@ -24,8 +24,8 @@ from geoloc.viz.canvas import (
     shorten,
 )
 
-_LEFTS, _BOTTOMS = (0.075, 0.575), (0.575, 0.095)
-_WIDTH, _HEIGHT = 0.405, 0.30
+_LEFTS, _BOTTOMS = (0.065, 0.565), (0.51, 0.08)
+_WIDTH, _HEIGHT = 0.415, 0.335
 
 
 def draw_temporal(
@@ -44,11 +44,11 @@ def draw_temporal(
         unit: of the values.
     """
     figure = new_figure(1400, 860)
-    put_text(figure, 0.075, 0.945, shorten(title, 90), fontsize=16, fontweight="bold")
+    put_text(figure, 0.065, 0.95, shorten(title, 90), fontsize=16, fontweight="bold")
     many = found.series > 1
     about = f"median and 90 % of {found.series:,} series" if many else "one series"
     about += f"; shaded: what white noise of {found.steps:,} steps stays within"
-    put_text(figure, 0.075, 0.912, about, fontsize=11, color=FAINT_INK)
+    put_text(figure, 0.065, 0.918, about, fontsize=11, color=FAINT_INK)
     for column, (name, curve) in enumerate(
         (("autocorrelation (ACF)", found.acf), ("partial autocorrelation (PACF)", found.pacf))
     ):

@@ -63,7 +63,7 @@ def draw_value_map(
     low, high = np.quantile(shown, _CUT)
     scale = Normalize(float(low), float(high) if high > low else float(low) + 1.0)
     order = np.argsort(np.abs(shown - np.median(shown)), kind="stable")
-    size = float(np.clip(30_000.0 / len(shown), 6.0, 60.0))
+    size = float(np.clip(60_000.0 / len(shown), 8.0, 80.0))
     axes.scatter(
         *place[order].T,
         c=shown[order],
