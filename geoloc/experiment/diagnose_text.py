@@ -51,7 +51,10 @@ def extent_words(series: PlacedSeries) -> str:
 
 def step_words(series: PlacedSeries) -> str:
     """The length of a step of time."""
-    return f"{number(series.step)} days" if series.dated else f"{number(series.step)}"
+    length = number(series.step)
+    if not series.dated:
+        return length
+    return "1 day" if length == "1" else f"{length} days"
 
 
 def _space_lines(spatial: SpatialStructure) -> list[tuple[str, str]]:

@@ -89,7 +89,7 @@ def test_a_field_that_remembers(truth):
     assert "it remembers" in told["ACF"]
     assert told["semivariogram"].startswith("rises with lag")
     assert "alike beyond chance" in told["Moran's I"]
-    assert told["looked at"] == "96 places, 40 steps of 1 days"
+    assert told["looked at"] == "96 places, 40 steps of 1 day"
 
 
 def test_noise_is_said_to_be_noise(noise):
