@@ -17,6 +17,7 @@ from geoloc.cli import (
     cells,
     cluster,
     config,
+    diagnose,
     embed,
     errors,
     evaluate,
@@ -38,8 +39,8 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
+    *(score, errors, shards, split, audit, embed, gallery, variogram, diagnose, config),
     *(cluster, cells),
-    *(score, errors, shards, split, audit, embed, gallery, variogram, config),
 )
 
 

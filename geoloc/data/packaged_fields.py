@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def read_field(source: str) -> GriddedField:
 def _linke_turbidity() -> GriddedField:
     # twenty times the turbidity, row by row from north to south, months last
     stored = _stored("pvlib", "data/LinkeTurbidities.h5", "LinkeTurbidity")
-    values = np.moveaxis(stored.astype(np.float32) / 20.0, 2, 0)
+    values = np.moveaxis(stored, 2, 0).astype(np.float32)
+    values /= 20.0
     return _global(values, _MIDDLE_OF_MONTH_DAY, name="Linke turbidity", unit="1")
 
 
@@ -120,13 +122,17 @@ def _of_arrays(path: Path) -> GriddedField:
     if path.suffix != ".npz":
         raise ConfigError(f"{path}: a field is a .npz, or one of {', '.join(_PACKAGED)}")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # opened here: NumPy leaves a file open that turns out to be no archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a field: {error}") from None
     missing = [name for name in _OF_A_FILE if name not in arrays]
     if missing:
         raise DataError(f"{path} holds no {missing[0]}: a field has {', '.join(_OF_A_FILE)}")
+    bad = [name for name in _OF_A_FILE if arrays[name].dtype.kind not in "fiu"]
+    if bad:
+        raise DataError(f"{path}: {bad[0]} must hold real numbers")
     values = np.asarray(arrays["values"], dtype=np.float32)
     if values.ndim != 3:
         raise DataError(f"{path}: values have axes {values.shape}, not (time, row, column)")

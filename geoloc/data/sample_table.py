@@ -141,7 +141,7 @@ def read_samples(
     elif not Path(source).is_file():
         raise DataError(f"{source}: no such file")
     else:
-        table = _read(Path(source))
+        table = read_cells(Path(source))
     if not table.num_rows:
         raise DataError(f"{source}: it holds no sample")
     bare = SampleTable(table=table, latlon_deg=np.empty((table.num_rows, 2)), name=source)
@@ -152,6 +152,29 @@ def read_samples(
     places = np.stack(angles, axis=1)
     places[~np.asarray(is_valid_latlon(places))] = np.nan
     return SampleTable(table=table, latlon_deg=places, name=source)
+
+
+def read_cells(path: Path) -> Any:
+    """A CSV or parquet table as pyarrow has it; of a CSV file every cell is text.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    try:
+        if path.suffix.lower() in _PARQUET:
+            return parquet.read_table(path)
+        parse = csv.ParseOptions(newlines_in_values=True)
+        with csv.open_csv(path, parse_options=parse) as reader:
+            names = reader.schema.names
+        # As text, so that ids keep their digits and "NA" stays Namibia.
+        convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+        return csv.read_csv(path, parse_options=parse, convert_options=convert)
+    except (OSError, ValueError) as error:  # pyarrow's errors are kinds of these two
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
+        raise DataError(f"{path}: cannot be read as a table: {reason}") from None
 
 
 def _write(table: Any, path: Path) -> None:
@@ -176,24 +199,6 @@ def _chosen(table: SampleTable, wanted: str | None, names: tuple[str, ...]) -> s
 def _degrees(table: SampleTable, column: str) -> Float64[np.ndarray, " row"]:
     series = table.table.column(column).to_pandas()
     return np.asarray(pd.to_numeric(series, errors="coerce"), dtype=np.float64)
-
-
-def _read(path: Path) -> Any:
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    try:
-        if path.suffix.lower() in _PARQUET:
-            return parquet.read_table(path)
-        parse = csv.ParseOptions(newlines_in_values=True)
-        with csv.open_csv(path, parse_options=parse) as reader:
-            names = reader.schema.names
-        # As text, so that ids keep their digits and "NA" stays Namibia.
-        convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-        return csv.read_csv(path, parse_options=parse, convert_options=convert)
-    except (OSError, ValueError) as error:  # pyarrow's errors are kinds of these two
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
-        raise DataError(f"{path}: cannot be read as a table: {reason}") from None
 
 
 def _shard_table(source: str, labels: Sequence[str]) -> Any:

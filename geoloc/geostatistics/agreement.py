@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +29,11 @@ class Agreement:
         pearson: linear correlation; nan where either is constant.
         nse: Nash and Sutcliffe's efficiency, 1 - squared errors / squares of the truth about its
             mean: what regression calls R2 on data it has not seen. Below 0 the mean of the truth
-            would have been the better estimate.
+            would have been the better estimate. nan where the truth is constant.
         kge: Kling and Gupta's efficiency, 1 - the distance of (correlation, ratio of standard
-            deviations, ratio of means) from (1, 1, 1); nan where a mean is 0.
+            deviations, ratio of means) from (1, 1, 1); nan where either is constant or the mean of
+            the truth is 0. It depends on where the unit has its zero, and says nothing of
+            anomalies, whose mean is near 0.
 
     Source: J. E. Nash and J. V. Sutcliffe, Journal of Hydrology 10, 1970, eq. 3; H. V. Gupta et
     al., Journal of Hydrology 377, 2009, eqs. 9 and 10.
@@ -49,6 +52,15 @@ class Agreement:
         """The square of the correlation: what a line through the estimates would explain."""
         return self.pearson * self.pearson
 
+    def to_json(self) -> dict[str, Any]:
+        """All measures as JSON can hold them, r2 too; None where there is none."""
+        names = ("rmse", "mae", "bias", "pearson", "r2", "nse", "kge")
+        found = {name: float(getattr(self, name)) for name in names}
+        return {
+            "count": self.count,
+            **{name: None if math.isnan(each) else each for name, each in found.items()},
+        }
+
 
 def measure_agreement(
     estimate: Num[Tensor, ...] | Num[np.ndarray, ...],
@@ -61,7 +73,7 @@ def measure_agreement(
         truth: of the same.
 
     Raises:
-        DataError: shapes differ, or fewer than three values can be compared.
+        DataError: shapes differ, a value is infinite, or fewer than three can be compared.
     """
     one, other = _float64(estimate), _float64(truth)
     if one.shape != other.shape:
@@ -72,20 +84,33 @@ def measure_agreement(
     one, other = one[known], other[known]
     if len(one) < _FEWEST:
         raise DataError(f"{len(one)} values known in both: {_FEWEST} at least can be compared")
+    if bool(torch.isinf(one).any() or torch.isinf(other).any()):
+        raise DataError("an infinite value cannot be compared: leave it out, as nan")
     error = one - other
     squares = float((other - other.mean()).square().sum())
-    deviation, wanted = float(one.std(correction=0)), float(other.std(correction=0))
-    product = float(((one - one.mean()) * (other - other.mean())).mean())
-    pearson = product / (deviation * wanted) if deviation > 0 and wanted > 0 else math.nan
+    pearson = _pearson(one, other)
     return Agreement(
         count=len(one),
         rmse=math.sqrt(float(error.square().mean())),
         mae=float(error.abs().mean()),
         bias=float(error.mean()),
         pearson=pearson,
-        nse=1.0 - float(error.square().sum()) / squares if squares > 0 else math.nan,
+        nse=math.nan if _constant(other) else 1.0 - float(error.square().sum()) / squares,
         kge=_kling_gupta(pearson, one, other),
     )
+
+
+def _constant(value: Tensor) -> bool:
+    """Whether all values are equal, which the rounding of their mean would hide."""
+    return bool(value.amax() == value.amin())
+
+
+def _pearson(one: Tensor, other: Tensor) -> float:
+    if _constant(one) or _constant(other):
+        return math.nan
+    product = float(((one - one.mean()) * (other - other.mean())).mean())
+    found = product / float(one.std(correction=0) * other.std(correction=0))
+    return min(max(found, -1.0), 1.0)
 
 
 def _kling_gupta(pearson: float, one: Tensor, other: Tensor) -> float:
@@ -153,17 +178,23 @@ def semivariogram_distance(estimate: Variogram, truth: Variogram) -> float:
         truth: what it should be like.
 
     Raises:
-        DataError: their classes differ, or they have none in common.
+        DataError: their classes, metrics or dissimilarities differ, they have no class in common,
+            or the truth has no semivariance at all.
     """
-    if estimate.bins.edges != truth.bins.edges:
+    if estimate.bins != truth.bins:
         raise DataError("two variograms in different classes of lag cannot be compared")
+    if (estimate.metric, estimate.dissimilarity) != (truth.metric, truth.dissimilarity):
+        raise DataError("two variograms of different metrics or dissimilarities cannot be compared")
     mine = dict(zip(estimate.bin.tolist(), estimate.semivariance.tolist(), strict=True))
     theirs = dict(zip(truth.bin.tolist(), truth.semivariance.tolist(), strict=True))
     both = sorted(mine.keys() & theirs.keys())
     if not both:
         raise DataError("two variograms have no class of lag in common")
     gap = np.mean([abs(mine[each] - theirs[each]) for each in both])
-    return float(gap / np.mean([theirs[each] for each in both]))
+    level = float(np.mean([theirs[each] for each in both]))
+    if not level > 0:
+        raise DataError("the truth is constant: a distance from its semivariogram has no scale")
+    return float(gap) / level
 
 
 def _float64(values: Tensor | np.ndarray) -> Tensor:

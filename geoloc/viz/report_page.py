@@ -34,6 +34,8 @@ details { margin: 0 0 20px; }
 summary { cursor: pointer; font-weight: 600; }
 details .card { margin-top: 12px; }
 @media (max-width: 900px) { .two { grid-template-columns: minmax(0, 1fr); } }
+@media (max-width: 600px) { .wide { overflow-x: auto; }
+  .wide img { min-width: 640px; max-width: none; } }
 @media print { details { display: block; } nav { display: none; } }
 """.strip()
 

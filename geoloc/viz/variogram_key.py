@@ -124,7 +124,9 @@ def _fit_lines(fit: VariogramFit) -> list[str]:
     for title, value, about in parameter_words(fit):
         if title not in _SHOWN:
             continue
-        lines.append(f"{title} {value}" + (f" ({about})" if about in _WORDS else ""))
+        line = f"{title} {value}" + (f" ({about})" if about in _WORDS else "")
+        # a range beyond the antipode says by itself that it has no bound
+        lines.append(line if len(line) <= _WIDTH else f"{title} {value}")
         if about and about not in _WORDS:
             lines.append(f"    95 %: {about}")
     last = f"{number(float(fit.lag.max()))} {fit.unit}"

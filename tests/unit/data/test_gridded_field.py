@@ -67,3 +67,33 @@ def test_axes_that_do_not_fit(changes, complaint):
         field(**changes)
     with pytest.raises(CoordinateError):
         field(latitude_deg=np.array([95.0, 50.0, 5.0]))
+
+
+def test_both_edges_belong_to_the_field_at_any_resolution():
+    for rows in range(3, 200, 7):
+        latitude = 90.0 - (np.arange(rows) + 0.5) * 180.0 / rows
+        whole = field(
+            values=np.arange(rows, dtype=np.float32).reshape(1, rows, 1).repeat(2, axis=2),
+            latitude_deg=latitude,
+            longitude_deg=np.array([-90.0, 90.0]),
+            time_day=np.zeros(1),
+        )
+        poles = whole.at(np.array([[90.0, 0.0], [-90.0, 0.0]]))
+        assert poles[0].tolist() == [0.0, rows - 1.0]
+
+
+def test_covers_says_what_at_would_refuse():
+    places = np.array([[40.0, 0.0], [34.9, 0.0], [50.0, 26.0], [65.0, 24.9]])
+    assert field().covers(places).tolist() == [True, False, False, True]
+
+
+def test_uneven_axes_and_unknown_times_are_refused():
+    with pytest.raises(DataError, match="latitudes are not evenly spaced"):
+        field(latitude_deg=np.array([60.0, 50.0, 45.0]))
+    with pytest.raises(DataError, match="longitudes are not evenly spaced"):
+        field(longitude_deg=np.array([0.0, 10.0, 20.0, 40.0]))
+    with pytest.raises(DataError, match="times do not rise"):
+        field(time_day=np.array([0.0, np.nan]))
+    # degrees as files round them
+    rounded = field(longitude_deg=np.array([0.0, 3.333, 6.667, 10.0]))
+    assert rounded.at(np.array([[60.0, 8.334]]))[0].tolist() == [3.0]

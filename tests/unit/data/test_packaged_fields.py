@@ -53,6 +53,12 @@ def test_a_file_of_ones_own(tmp_path):
     np.savez(path, values=np.ones((1, 2, 3)), latitude_deg=[1.0, 2.0])
     with pytest.raises(DataError, match="no longitude_deg"):
         read_field(str(path))
+    np.savez(path, values=np.full((1, 2, 3), "many"), **axes)
+    with pytest.raises(DataError, match="values must hold real numbers"):
+        read_field(str(path))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="cannot be read"):
+        read_field(str(path))
     path.write_bytes(b"no archive")
     with pytest.raises(DataError, match="cannot be read"):
         read_field(str(path))

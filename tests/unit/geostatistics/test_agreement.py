@@ -114,3 +114,49 @@ def test_a_field_twice_as_strong_is_three_times_its_semivariance_away():
     assert semivariogram_distance(variogram(0.0 * value), truth) == pytest.approx(1.0)
     with pytest.raises(DataError, match="different classes"):
         semivariogram_distance(variogram(value, LagBins.even(4, 5.0, unit="m")), truth)
+
+
+def test_constants_have_no_correlation_whatever_their_rounding():
+    # the mean of 0.1 three times is not 0.1
+    value = np.random.default_rng(0).normal(size=1000)
+    for level in (0.1, 1e-9, 12345.678):
+        constant = np.full(1000, level)
+        assert math.isnan(measure_agreement(constant, value).pearson)
+        assert math.isnan(measure_agreement(value, constant).nse)
+        assert math.isnan(measure_agreement(value, constant).kge)
+
+
+def test_agreement_as_json():
+    told = measure_agreement(np.arange(4.0), np.full(4, 2.0)).to_json()
+    assert told["count"] == 4
+    assert told["bias"] == -0.5
+    assert told["r2"] is None
+    assert told["nse"] is None
+
+
+def test_infinite_values_are_refused():
+    with pytest.raises(DataError, match="infinite"):
+        measure_agreement(np.array([1.0, 2.0, np.inf]), np.arange(3.0))
+
+
+def test_variograms_that_do_not_compare():
+    generator = np.random.default_rng(0)
+    places, value = generator.uniform(0, 10, (50, 2)), generator.normal(size=50)
+
+    def variogram(unit="m", **changes):
+        given = {"metric": "euclidean", "dissimilarity": "squared"} | changes
+        return estimate_variogram(places, value, bins=LagBins.even(5, 5.0, unit=unit), **given)
+
+    with pytest.raises(DataError, match="different classes"):
+        semivariogram_distance(variogram("km"), variogram())
+    with pytest.raises(DataError, match="metrics or dissimilarities"):
+        semivariogram_distance(variogram(dissimilarity="absolute"), variogram())
+    flat = estimate_variogram(
+        places,
+        np.zeros(50),
+        bins=LagBins.even(5, 5.0, unit="m"),
+        metric="euclidean",
+        dissimilarity="squared",
+    )
+    with pytest.raises(DataError, match="truth is constant"):
+        semivariogram_distance(variogram(), flat)
