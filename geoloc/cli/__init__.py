@@ -15,6 +15,7 @@ from geoloc.cli import (
     calibrate,
     card,
     config,
+    downscale,
     embed,
     errors,
     evaluate,
@@ -37,6 +38,7 @@ __all__ = ["main"]
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
+    *(downscale,),
 )
 
 
