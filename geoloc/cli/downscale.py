@@ -1,4 +1,4 @@
-"""`geoloc downscale`: fine fields from coarse ones, held against the truth and against baselines."""
+"""`geoloc downscale`: fine fields from coarse ones, held against the truth and the baselines."""
 
 from __future__ import annotations
 

@@ -42,15 +42,18 @@ def interpolate(
 ) -> Float[Tensor, "*series fine_row fine_column"]:
     """Bicubic interpolation: the baseline, and what the networks add detail to.
 
-    Cells are areas, so that the middle of a block lies between its fine cells; beyond the edge the
-    outermost cells go on.
+    Cells are areas, so that the middle of a block lies between its fine cells; at the edge the
+    weights of the cells that there are sum to one.
 
-    Source: R. G. Keys, IEEE Transactions on Acoustics, Speech, and Signal Processing 29, 1981 (with
-    a = -0.75, as PyTorch has it).
+    Source: R. G. Keys, IEEE Transactions on Acoustics, Speech, and Signal Processing 29, 1981,
+    eq. 15.
     """
     *series, rows, columns = coarse.shape
     flat = coarse.reshape(-1, 1, rows, columns)
-    found = functional.interpolate(flat, scale_factor=factor, mode="bicubic", align_corners=False)
+    size = (rows * factor, columns * factor)
+    # of its two bicubic kernels PyTorch takes Keys's, a = -1/2, only together with antialias,
+    # which does nothing where fields become larger
+    found = functional.interpolate(flat, size=size, mode="bicubic", antialias=True)
     return found.reshape(*series, rows * factor, columns * factor)
 
 

@@ -76,10 +76,10 @@ def _spectrum(
             "it, or enlarge the field"
         )
     frequency = torch.fft.fftfreq(around, dtype=torch.float64)
-    if around % 2 == 0:
-        # the highest frequency has no sign: it stands still, or the field would not be real
-        frequency[around // 2] = 0.0
-    phase = frequency[:, None] * drift_cells[0] + frequency[None, :] * drift_cells[1]
+    rows, columns = (frequency * cells for cells in drift_cells)
+    # the highest frequency has no sign and drifts by whole cells, or the field would not be real
+    rows[around // 2], columns[around // 2] = (0.5 * round(cells) for cells in drift_cells)
+    phase = rows[:, None] + columns[None, :]
     return eigenvalue.clamp_min(0.0).sqrt(), torch.polar(
         torch.ones_like(phase), -2.0 * torch.pi * phase
     )

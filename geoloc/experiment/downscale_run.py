@@ -221,7 +221,7 @@ def _panel(result: DownscalingResult) -> Panel:
     factor = test.shape[-1] // result.fields.coarse.shape[-1]
     fields = {"coarse": coarsen(test, factor), **{name: result.estimates[name] for name in shown}}
     return Panel(
-        title=f"{result.fields.name}: the last of {test.shape[1]} steps run by itself",
+        title=f"{result.fields.name}: the last of {test.shape[1]} steps, each drawn after the last",
         unit=result.fields.unit,
         fields={name: each[0, -1].numpy() for name, each in (*fields.items(), ("truth", test))},
         truth=result.truth,

@@ -21,7 +21,7 @@ class SimulatedFieldSection(Section):
     """
 
     size: Count = 64
-    scale_cells: Positive = 16.0
+    scale_cells: Positive = 12.0
     persistence: Annotated[float, _BELOW_ONE] = 0.95
     drift_cells: tuple[float, float] = (0.6, 1.1)
     coarse_series: Count = 16

@@ -32,7 +32,7 @@ _STYLES = (
     ("#cc79a7", (0, (6, 2))),
     ("#e69f00", (0, (1, 1))),
 )
-_WIDTH_PX, _HEIGHT_PX = 1500, 800
+_WIDTH_PX, _HEIGHT_PX = 1500, 720
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,12 +73,12 @@ def draw_downscaling(panel: Panel, path: Path | str) -> Path:
     count = len(panel.fields)
     low, high = _tones(list(panel.fields.values())[-1])
     for at, (name, field) in enumerate(panel.fields.items()):
-        box = (0.02 + 0.96 * at / count, 0.53, 0.96 / count - 0.012, 0.36)
+        box = (0.02 + 0.96 * at / count, 0.53, 0.96 / count - 0.012, 0.34)
         axes = bare_axes(figure, box)
         axes.imshow(field, vmin=low, vmax=high, cmap="viridis", interpolation="nearest")
         put_text(axes, 0.0, 1.03, name, fontsize=11, transform=axes.transAxes)
     _curves(
-        [figure.add_axes((0.05 + 0.243 * at, 0.14, 0.19, 0.29)) for at in range(4)],
+        [figure.add_axes((0.05 + 0.243 * at, 0.145, 0.19, 0.31)) for at in range(4)],
         panel,
     )
     figure.legend(
@@ -129,8 +129,9 @@ def _prepare(axes: Axes, vertical: str, horizontal: str) -> None:
 def _legend(panel: Panel) -> tuple[list[Any], list[str]]:
     from matplotlib.lines import Line2D
 
+    styles: list[Any] = [style for _, style in zip(panel.methods, _STYLES, strict=False)]
     lines: list[Any] = [Line2D([], [], color=INK, linewidth=2.4)]
-    for _, (colour, dashes) in zip(panel.methods, _STYLES, strict=False):
+    for colour, dashes in styles:
         lines.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=1.8))
     return lines, ["truth", *panel.methods]
 
