@@ -6,7 +6,6 @@ The one file that knows the diffusers library (`pip install 'geoloc[systems]'`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -57,76 +56,66 @@ class FieldNetwork(nn.Module):
         return self.net(channels, level).sample
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseSchedule:
-    """How noise is added in training, and taken away in sampling: cosine, x0-prediction, DDIM.
+def noised(
+    field: Float[Tensor, "batch 1 row column"], *, generator: torch.Generator
+) -> tuple[Float[Tensor, "batch 1 row column"], Int64[Tensor, " batch"]]:
+    """Fields with noise of random levels added, and the levels.
 
-    Attributes:
-        steps: of sampling, evenly over the 1,000 levels of noise.
-        eta: chance on the way: 0 is DDIM's (the first noise decides all), 1 is DDPM's.
+    Source: A. Nichol and P. Dhariwal, ICML 2021, eq. 17 (the cosine of 1,000 levels).
+    """
+    level = torch.randint(_LEVELS, (len(field),), generator=generator).to(field.device)
+    noise = _normal(field.shape, generator).to(field)
+    return _scheduler(_LEVELS).add_noise(field, noise, level), level
+
+
+def sampled(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    shape: tuple[int, ...],
+    *,
+    steps: int,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Float[Tensor, "batch 1 row column"]:
+    """Fields drawn from noise, which decides all that is left to chance.
+
+    Args:
+        predict: from noisy fields and their levels to the fields without noise.
+        shape: of the fields: batch, 1, row, column.
+        steps: from noise to field, evenly over the levels.
+        generator: source of chance, on the CPU.
+        device: of the fields.
 
     Raises:
-        ConfigError: there are no steps, or more than levels, or eta is not in [0, 1].
+        ConfigError: there are no steps, or more than levels.
 
-    Source: A. Nichol and P. Dhariwal, ICML 2021, eq. 17 (cosine); J. Song, C. Meng and S. Ermon,
-    ICLR 2021, eq. 12 (DDIM); levels chosen as by S. Lin et al., WACV 2024, section 3.3, so that
-    sampling starts at pure noise.
+    Source: J. Song, C. Meng and S. Ermon, ICLR 2021, eq. 12 (DDIM); the first level is that of pure
+    noise, as S. Lin et al., WACV 2024, section 3.3, have it.
     """
-
-    steps: int
-    eta: float
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= _LEVELS or not 0.0 <= self.eta <= 1.0:
-            raise ConfigError(f"{self.steps} steps of 1 to {_LEVELS}, eta {self.eta} of 0 to 1")
-
-    def noised(
-        self, field: Float[Tensor, "batch 1 row column"], *, generator: torch.Generator
-    ) -> tuple[Float[Tensor, "batch 1 row column"], Int64[Tensor, " batch"]]:
-        """Fields with noise of random levels added, and the levels."""
-        level = torch.randint(_LEVELS, (len(field),), generator=generator).to(field.device)
-        noise = _normal(field.shape, generator).to(field)
-        return _scheduler().add_noise(field, noise, level), level
-
-    def sample(
-        self,
-        predict: Callable[[Tensor, Tensor], Tensor],
-        shape: tuple[int, ...],
-        *,
-        generator: torch.Generator,
-        device: torch.device,
-    ) -> Float[Tensor, "batch 1 row column"]:
-        """Fields drawn from noise.
-
-        Args:
-            predict: from noisy fields and their levels to the fields without noise.
-            shape: of the fields: batch, 1, row, column.
-            generator: source of chance, on the CPU.
-            device: of the fields.
-        """
-        scheduler = _scheduler()
-        scheduler.set_timesteps(self.steps)
-        field = _normal(shape, generator).to(device)
-        for level in scheduler.timesteps:
-            clean = predict(field, level.expand(shape[0]).to(device))
-            noise = _normal(shape, generator).to(device) if self.eta > 0 else None
-            stepped = scheduler.step(clean, level, field, eta=self.eta, variance_noise=noise)
-            field = stepped.prev_sample
-        return field
+    if not 1 <= steps <= _LEVELS:
+        raise ConfigError(f"sampling takes 1 to {_LEVELS} steps, not {steps}")
+    scheduler = _scheduler(steps)
+    field = _normal(shape, generator).to(device)
+    for level in scheduler.timesteps:
+        clean = predict(field, level.expand(shape[0]).to(device))
+        field = scheduler.step(clean, level, field).prev_sample
+    return field
 
 
 def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randn(tuple(shape), generator=generator)
 
 
-def _scheduler() -> Any:
-    return _diffusers().DDIMScheduler(
+@cache
+def _scheduler(steps: int) -> Any:
+    scheduler = _diffusers().DDIMScheduler(
         num_train_timesteps=_LEVELS,
         beta_schedule="squaredcos_cap_v2",
         prediction_type="sample",
         clip_sample=False,
         timestep_spacing="trailing",
     )
+    scheduler.set_timesteps(steps)
+    return scheduler
 
 
 @cache

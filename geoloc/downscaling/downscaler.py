@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float32
-from torch import Tensor
+from torch import Tensor, nn
 
 from geoloc.downscaling.detail import Scales, lagged
-from geoloc.downscaling.diffusion import FieldNetwork, NoiseSchedule
+from geoloc.downscaling.diffusion import sampled
 from geoloc.downscaling.grids import interpolate, spread
 from geoloc.downscaling.settings import DownscalingSettings
 from geoloc.downscaling.tiles import Tiling
@@ -25,12 +25,12 @@ class RegressionDownscaler:
     Attributes:
         settings: how it was made.
         scales: units of its training set.
-        network: sees what `regression_channels` gives.
+        network: sees what `regression_channels` gives, and a level of noise that is 0.
     """
 
     settings: DownscalingSettings
     scales: Scales
-    network: FieldNetwork
+    network: nn.Module
 
     @torch.no_grad()
     def estimate(
@@ -61,7 +61,8 @@ class DiffusionDownscaler:
         settings: how it was made.
         scales: units of its training set.
         encoder: the frozen transfer encoder.
-        network: sees noise, and what `diffusion_channels` gives.
+        network: sees a noisy field, what `diffusion_channels` gives and the encoder's features, and the
+            level of noise.
 
     Source: after Xiang et al., 2025; blending at every step by O. Bar-Tal et al., ICML 2023,
     here with Hann weights.
@@ -70,7 +71,7 @@ class DiffusionDownscaler:
     settings: DownscalingSettings
     scales: Scales
     encoder: TransferEncoder
-    network: FieldNetwork
+    network: nn.Module
 
     @torch.no_grad()
     def estimate(
@@ -123,9 +124,9 @@ class DiffusionDownscaler:
             return self.scales.conserved(clean[:, 0], coarse)[:, None] if conserve else clean
 
         conserve = self.settings.conserve
-        schedule = NoiseSchedule(steps=self.settings.sampling_steps, eta=self.settings.eta)
         shape = (len(coarse), 1, *channels.shape[-2:])
-        return schedule.sample(predict, shape, generator=generator, device=coarse.device)[:, 0]
+        steps, device = self.settings.sampling_steps, coarse.device
+        return sampled(predict, shape, steps=steps, generator=generator, device=device)[:, 0]
 
 
 def tiling_of(field: Float[Tensor, "*n row column"], settings: DownscalingSettings) -> Tiling:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from geoloc.downscaling.detail import Scales, lagged
-from geoloc.downscaling.diffusion import FieldNetwork, NoiseSchedule
+from geoloc.downscaling.diffusion import FieldNetwork, noised
 from geoloc.downscaling.downscaler import (
     DiffusionDownscaler,
     RegressionDownscaler,
@@ -133,7 +133,6 @@ def fit_diffusion(
     first = torch.zeros(coarse.shape[:2], device=fine.device)
     first[:, 0] = 1.0
     first, wanted, coarse = first.flatten(), detail.flatten(0, 1), coarse.flatten(0, 1)
-    schedule = NoiseSchedule(steps=settings.sampling_steps, eta=settings.eta)
     inputs = 4 + features.shape[1]
     with _seeded(generator):
         network = FieldNetwork(inputs=inputs, widths=settings.widths).to(fine.device)
@@ -148,7 +147,7 @@ def fit_diffusion(
         row, column = _corner(told, settings.tile, generator)
         here = (..., slice(row, row + settings.tile), slice(column, column + settings.tile))
         clean = wanted[chosen][here][:, None]
-        noisy, level = schedule.noised(clean, generator=generator)
+        noisy, level = noised(clean, generator=generator)
         return functional.mse_loss(model(torch.cat([noisy, told[here]], dim=1), level), clean)
 
     network = _trained(network, loss, steps=settings.steps, rate=settings.learning_rate)

@@ -25,7 +25,6 @@ class DownscalingSettings:
         batch: tiles a step.
         learning_rate: the greatest one.
         sampling_steps: of the diffusion, for each field.
-        eta: chance on the way from noise to field; see `NoiseSchedule`.
         forget: how often, in training, the field before is withheld.
         blur: standard deviation of the noise added, in training, to the field before, as a part of
             that of the detail: what makes the network bear its own mistakes.
@@ -47,7 +46,6 @@ class DownscalingSettings:
     batch: int
     learning_rate: float
     sampling_steps: int
-    eta: float
     forget: float
     blur: float
     conserve: bool

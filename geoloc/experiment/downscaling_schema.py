@@ -74,7 +74,6 @@ class NetworksSection(Section):
     batch: Count = 8
     learning_rate: Positive = 2e-3
     sampling_steps: Count = 8
-    eta: Share = 0.0
     forget: Share = 0.1
     blur: Annotated[float, Field(ge=0.0)] = 0.1
     conserve: bool = True

@@ -22,7 +22,6 @@ def settings() -> DownscalingSettings:
         batch=8,
         learning_rate=5e-3,
         sampling_steps=4,
-        eta=0.0,
         forget=0.2,
         blur=0.1,
         conserve=True,

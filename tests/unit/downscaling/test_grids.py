@@ -53,12 +53,16 @@ def test_interpolation_is_nearer_to_a_wave_than_scipys_linear_one() -> None:
     linear = zoom(coarse.numpy(), 4, order=1, mode="nearest", grid_mode=True)
     inner = (slice(8, -8), slice(8, -8))
     cubic = interpolate(coarse[None], 4)[0]
-    error = [(torch.as_tensor(each)[inner] - wave[inner]).square().mean() for each in (cubic, linear)]
+    error = [
+        (torch.as_tensor(each)[inner] - wave[inner]).square().mean() for each in (cubic, linear)
+    ]
     assert error[0] < 0.7 * error[1]
 
 
 @given(st.integers(1, 4), st.integers(0, 99))
-def test_conserved_fields_have_the_coarse_values_and_are_the_nearest(factor: int, seed: int) -> None:
+def test_conserved_fields_have_the_coarse_values_and_are_the_nearest(
+    factor: int, seed: int
+) -> None:
     fine, coarse = fields(3 * factor, 2 * factor, seed), fields(3, 2, seed + 1)
     found = conserve(fine, coarse, factor)
     assert torch.allclose(coarsen(found, factor), coarse)

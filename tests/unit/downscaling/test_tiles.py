@@ -61,7 +61,9 @@ def test_blending_is_the_weighted_mean_of_a_naive_loop() -> None:
                     if 0 <= i < 4 and 0 <= j < 4:
                         total += bell[i] * bell[j] * float(tiles[2 * number + which, 0, i, j])
                         weight += bell[i] * bell[j]
-                assert float(found[which, 0, row, column]) == pytest.approx(total / weight, abs=1e-6)
+                assert float(found[which, 0, row, column]) == pytest.approx(
+                    total / weight, abs=1e-6
+                )
 
 
 @pytest.mark.parametrize(("tile", "stride"), [(9, 4), (4, 5), (4, 0)])
