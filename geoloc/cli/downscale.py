@@ -32,6 +32,6 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_section(args.config, args.overrides, DownscalingConfig)
     result = run_downscaling(config, out=args.out, say=say)
-    print(downscaling_table(result))
+    print(downscaling_table(result.judgements))
     print(f"picture and all numbers: {args.out}")
     return 0

@@ -25,7 +25,7 @@ class RegressionDownscaler:
     Attributes:
         settings: how it was made.
         scales: units of its training set.
-        network: sees what `regression_channels` gives, and a level of noise that is 0.
+        network: from what `regression_channels` gives and a level of noise, 0, to the detail.
     """
 
     settings: DownscalingSettings
@@ -61,8 +61,8 @@ class DiffusionDownscaler:
         settings: how it was made.
         scales: units of its training set.
         encoder: the frozen transfer encoder.
-        network: sees a noisy field, what `diffusion_channels` gives and the encoder's features, and the
-            level of noise.
+        network: from a noisy field, what `diffusion_channels` gives, the encoder's features, and
+            the level of noise to the detail.
 
     Source: after Xiang et al., 2025; blending at every step by O. Bar-Tal et al., ICML 2023,
     here with Hann weights.

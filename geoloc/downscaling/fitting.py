@@ -20,6 +20,7 @@ from geoloc.downscaling.downscaler import (
     diffusion_channels,
     encoded,
     regression_channels,
+    tiling_of,
 )
 from geoloc.downscaling.grids import coarsen, spread
 from geoloc.downscaling.settings import DownscalingSettings
@@ -87,6 +88,7 @@ def fit_regression(
     Raises:
         ConfigError: a tile does not fit the fields, or diffusers is not installed.
     """
+    tiling_of(fine, settings)
     seen = regression_channels(scales, settings, coarsen(fine, settings.factor)).flatten(0, 1)
     wanted = scales.detail_of(fine).flatten(0, 1)
     with _seeded(generator):
@@ -126,6 +128,7 @@ def fit_diffusion(
     Raises:
         ConfigError: a tile does not fit the fields, or diffusers is not installed.
     """
+    tiling_of(fine, settings)
     coarse = coarsen(fine, settings.factor)
     features = encoded(scales, encoder, coarse).flatten(0, 1)
     detail = scales.detail_of(fine)

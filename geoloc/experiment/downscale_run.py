@@ -101,7 +101,7 @@ def run_downscaling(
         fields=fields, estimates=estimates, judgements=judgements, truth=truth, seconds=seconds
     )
     write_json(out / "result.json", _as_json(config, result))
-    write_text(out / "table.txt", downscaling_table(result) + "\n")
+    write_text(out / "table.txt", downscaling_table(judgements) + "\n")
     draw_downscaling(_panel(result), out / "downscaling.png")
     return result
 

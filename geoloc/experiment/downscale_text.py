@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 
@@ -13,20 +12,15 @@ from geoloc.experiment.variogram_text import aligned
 _HEAD = ("", "R2", "RMSE", "NSE", "KGE", "semivariogram", "ACF", "PACF", "lag-RMSE", "lag-R2")
 
 
-class _Result(Protocol):
-    @property
-    def judgements(self) -> Mapping[str, Judgement]: ...
-
-
-def downscaling_table(result: _Result) -> str:
+def downscaling_table(judgements: Mapping[str, Judgement]) -> str:
     """One line a method: agreement with the truth, then gaps of structure, then stability.
 
     All but R2, NSE and KGE are better the smaller they are.
     """
     rows = [(*_HEAD, "Wasserstein")]
-    rows += [(name, *_cells(each)) for name, each in result.judgements.items()]
+    rows += [(name, *_cells(each)) for name, each in judgements.items()]
     third = [("", "RMSE, first third", "last third", "spread / truth's, least", "greatest")]
-    third += [(name, *_stability(each)) for name, each in result.judgements.items()]
+    third += [(name, *_stability(each)) for name, each in judgements.items()]
     return "\n".join([*aligned(rows), "", *aligned(third)])
 
 

@@ -68,7 +68,8 @@ def test_each_step_knows_the_field_drawn_before_it(
     assert len(network.seen) == 3
     # channels: noise, coarse field, field before, whether there is one, features
     first, second, third = (seen[:, 2:4] for seen in network.seen)
-    assert first.shape == (4, 2, 16, 16) and not first.any()
+    assert first.shape == (4, 2, 16, 16)
+    assert not first.any()
     for later in (second, third):
         assert torch.allclose(later, torch.ones_like(later), atol=1e-2)
     network.seen.clear()

@@ -32,7 +32,8 @@ def test_the_truth_has_no_gap_to_itself() -> None:
     assert (agreement.rmse, agreement.nse, agreement.kge) == pytest.approx((0.0, 1.0, 1.0))
     gaps = (found.semivariogram_distance, found.acf_gap, found.pacf_gap, found.wasserstein)
     assert gaps == (0.0, 0.0, 0.0, 0.0)
-    assert np.allclose(found.spread_by_step, 1.0) and not found.rmse_by_step.any()
+    assert np.allclose(found.spread_by_step, 1.0)
+    assert not found.rmse_by_step.any()
 
 
 def test_another_field_like_it_is_as_rough_though_it_agrees_with_nothing() -> None:
@@ -77,7 +78,8 @@ def test_correlograms_are_means_over_cells_of_statsmodels() -> None:
     assert every.acf == pytest.approx(np.mean([acf(each, nlags=30) for each in series], axis=0))
     ours = np.mean([pacf(each, nlags=18, method="ldb") for each in series], axis=0)
     assert every.pacf[:18] == pytest.approx(ours[1:])
-    assert len(found.acf) == 31 and len(found.lag_rmse) == 10
+    assert len(found.acf) == 31
+    assert len(found.lag_rmse) == 10
 
 
 def test_distances_of_values_are_scipys_and_short_series_have_short_correlograms() -> None:
@@ -85,7 +87,8 @@ def test_distances_of_values_are_scipys_and_short_series_have_short_correlograms
     found = judge(one, other, YARDSTICK)
     expected = wasserstein_distance(one.flatten().numpy(), other.flatten().numpy())
     assert found.wasserstein == pytest.approx(expected)
-    assert len(found.structure.acf) == 4 and len(found.structure.lag_r2) == 3
+    assert len(found.structure.acf) == 4
+    assert len(found.structure.lag_r2) == 3
 
 
 def test_cells_that_never_change_are_left_out_of_correlograms() -> None:

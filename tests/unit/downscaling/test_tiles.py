@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -36,8 +38,9 @@ def test_tiles_cover_the_field_within_their_stride(tiling: Tiling) -> None:
     for row, column in tiling.corners():
         seen[row : row + tiling.tile, column : column + tiling.tile] = True
     assert seen.all()
-    assert rows[0] == 0 and rows[-1] == tiling.rows - tiling.tile
-    assert all(0 < after - before <= tiling.stride for before, after in zip(rows, rows[1:]))
+    assert rows[0] == 0
+    assert rows[-1] == tiling.rows - tiling.tile
+    assert all(0 < after - before <= tiling.stride for before, after in pairwise(rows))
 
 
 def test_hann_windows_half_a_tile_apart_sum_to_one_by_themselves() -> None:
@@ -68,5 +71,5 @@ def test_blending_is_the_weighted_mean_of_a_naive_loop() -> None:
 
 @pytest.mark.parametrize(("tile", "stride"), [(9, 4), (4, 5), (4, 0)])
 def test_impossible_tiles_are_refused(tile: int, stride: int) -> None:
-    with pytest.raises(ConfigError, match="does not fit|leave gaps"):
+    with pytest.raises(ConfigError, match=r"does not fit|leave gaps"):
         Tiling(rows=8, columns=20, tile=tile, stride=stride)
