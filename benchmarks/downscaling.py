@@ -35,7 +35,7 @@ FIELDS = {
         "real.fine_steps=160",
         "networks.tile=24",
         "networks.stride=12",
-        "networks.steps=500",
+        "networks.steps=400",
     ),
     "turbidity": (
         "source=package:linke-turbidity",
@@ -43,9 +43,9 @@ FIELDS = {
         "real.pool=6",
         "real.hold_out=space",
         "networks.lags=4",
-        "networks.steps=500",
-        "real.test_regions=4",
-        "judge.members=3",
+        "networks.steps=300",
+        "real.test_regions=3",
+        "judge.members=2",
     ),
 }
 
