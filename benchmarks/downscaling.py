@@ -28,23 +28,31 @@ from geoloc.geostatistics import measure_agreement
 CONFIG = Path(__file__).parents[1] / "configs" / "systems" / "downscaling.yaml"
 FIELDS = {
     "simulated": (),
+    # small, so that each takes a minute or two of one core
     "temperature": (
         "source=package:north-america-temperature",
         "real.window=[0, 0, 36, 48]",
         "real.anomalies=true",
         "real.fine_steps=160",
         "networks.tile=24",
-        "networks.stride=12",
-        "networks.steps=400",
+        "networks.stride=24",
+        "networks.steps=200",
+        "networks.encoder_steps=200",
+        "networks.sampling_steps=6",
+        "judge.members=3",
     ),
     "turbidity": (
         "source=package:linke-turbidity",
         "real.window=[360, 0, 1440, 4320]",
         "real.pool=6",
         "real.hold_out=space",
+        "real.test_regions=2",
         "networks.lags=4",
-        "networks.steps=300",
-        "real.test_regions=3",
+        "networks.stride=28",
+        "networks.batch=4",
+        "networks.steps=200",
+        "networks.encoder_steps=200",
+        "networks.sampling_steps=6",
         "judge.members=2",
     ),
 }

@@ -220,10 +220,13 @@ def _panel(result: DownscalingResult) -> Panel:
     test = result.fields.test
     factor = test.shape[-1] // result.fields.coarse.shape[-1]
     fields = {"coarse": coarsen(test, factor), **{name: result.estimates[name] for name in shown}}
+    turned = slice(None, None, -1 if result.fields.south_first else 1)
     return Panel(
         title=f"{result.fields.name}: the last of {test.shape[1]} steps, each drawn after the last",
         unit=result.fields.unit,
-        fields={name: each[0, -1].numpy() for name, each in (*fields.items(), ("truth", test))},
+        fields={
+            name: each[0, -1].numpy()[turned] for name, each in (*fields.items(), ("truth", test))
+        },
         truth=result.truth,
         methods={name: result.judgements[name] for name in (*shown, ALONE)},
     )

@@ -31,6 +31,7 @@ class DownscalingFields:
         coarse: long coarse series, for the transfer encoder.
         fine: fine series, for the networks.
         test: fine series that none has seen.
+        south_first: whether the first row is the southernmost; pictures turn it round.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DownscalingFields:
     coarse: Float32[Tensor, "long long_time row column"]
     fine: Float32[Tensor, "series time fine_row fine_column"]
     test: Float32[Tensor, "test test_time fine_row fine_column"]
+    south_first: bool = False
 
 
 def fields_of(config: DownscalingConfig) -> DownscalingFields:
@@ -90,7 +92,13 @@ def _real(source: str, section: RealFieldSection, factor: int, *, seed: int) -> 
     cut = _by_time if section.hold_out == "time" else _by_space
     coarse, fine, test = cut(values, section, factor, seed)
     return DownscalingFields(
-        name=read.name, unit=read.unit, source=read.source, coarse=coarse, fine=fine, test=test
+        name=read.name,
+        unit=read.unit,
+        source=read.source,
+        coarse=coarse,
+        fine=fine,
+        test=test,
+        south_first=bool(read.latitude_deg[0] < read.latitude_deg[-1]),
     )
 
 

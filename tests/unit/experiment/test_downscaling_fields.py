@@ -50,6 +50,7 @@ def test_simulated_series_are_different_ones_and_the_same_every_time() -> None:
     again, other = (fields_of(config(simulated=small, seed=seed)) for seed in (0, 1))
     assert torch.equal(again.test, fields.test)
     assert not torch.equal(other.test, fields.test)
+    assert not fields.south_first
 
 
 def test_held_out_in_time_are_the_last_steps(file: str) -> None:
@@ -60,6 +61,7 @@ def test_held_out_in_time_are_the_last_steps(file: str) -> None:
     assert torch.equal(fields.fine[0], values[3:7])
     assert torch.equal(fields.coarse[0], coarsen(values[:7], 2))
     assert fields.unit == "mm"
+    assert fields.south_first
 
 
 def test_anomalies_know_nothing_of_the_test(file: str) -> None:
