@@ -18,6 +18,7 @@ from geoloc.cli import (
     cluster,
     config,
     diagnose,
+    downscale,
     embed,
     errors,
     evaluate,
@@ -40,7 +41,7 @@ __all__ = ["main"]
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
     *(score, errors, shards, split, audit, embed, gallery, variogram, diagnose, config),
-    *(cluster, cells),
+    *(cluster, cells, downscale),
 )
 
 

@@ -12,6 +12,7 @@ import pytest
 from geoloc.experiment.ablation_schema import arm_config, load_ablation
 from geoloc.experiment.cells_schema import CellsConfig
 from geoloc.experiment.cluster_schema import ClusterConfig
+from geoloc.experiment.downscaling_schema import DownscalingConfig
 from geoloc.experiment.loading import config_tree, load_config, load_section, read_tree
 from geoloc.experiment.schema import Section
 from geoloc.experiment.service_config import load_service_settings
@@ -24,7 +25,11 @@ SERVICES = [path for path in CONFIGS if path.stem == "serve"]
 STUDIES = [path for path in CONFIGS if "arms" in read_tree(path)]
 TUNING = [path for path in STUDIES if path.stem.startswith("tuning")]
 # the settings of each system beside the geolocalizer; its smoke twin has the same name
-SYSTEMS: dict[str, type[Section]] = {"geocells": CellsConfig, "mcgta": ClusterConfig}
+SYSTEMS: dict[str, type[Section]] = {
+    "downscaling": DownscalingConfig,
+    "geocells": CellsConfig,
+    "mcgta": ClusterConfig,
+}
 SYSTEM_CONFIGS = [path for path in CONFIGS if path.stem in SYSTEMS]
 ARMS = set(get_args(RuleName))
 MEANINGLESS = {"utils", "util", "misc", "helpers", "common", "base", "manager"}
