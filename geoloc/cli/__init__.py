@@ -25,6 +25,7 @@ from geoloc.cli import (
     score,
     serve,
     shards,
+    spacetime,
     split,
     train,
     variogram,
@@ -37,6 +38,7 @@ __all__ = ["main"]
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
     *(score, errors, shards, split, audit, embed, gallery, variogram, config),
+    spacetime,
 )
 
 

@@ -13,6 +13,7 @@ from geoloc.experiment.ablation_schema import arm_config, load_ablation
 from geoloc.experiment.loading import config_tree, load_config, load_section, read_tree
 from geoloc.experiment.schema import Section
 from geoloc.experiment.service_config import load_service_settings
+from geoloc.experiment.spacetime_schema import SpaceTimeConfig
 from geoloc.negatives import RuleName
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,10 @@ SERVICES = [path for path in CONFIGS if path.stem == "serve"]
 STUDIES = [path for path in CONFIGS if "arms" in read_tree(path)]
 TUNING = [path for path in STUDIES if path.stem.startswith("tuning")]
 # the settings of each system beside the geolocalizer; its smoke twin has the same name
-SYSTEMS: dict[str, type[Section]] = {}
+SYSTEMS: dict[str, type[Section]] = {
+    "spacetime": SpaceTimeConfig,
+    "spacetime_temperature": SpaceTimeConfig,
+}
 SYSTEM_CONFIGS = [path for path in CONFIGS if path.stem in SYSTEMS]
 ARMS = set(get_args(RuleName))
 MEANINGLESS = {"utils", "util", "misc", "helpers", "common", "base", "manager"}
