@@ -90,7 +90,7 @@ class SpaceTimeConfig(Section):
     bases: BasesSection = BasesSection()
     network: SpaceTimeNetworkSection = SpaceTimeNetworkSection()
     residuals: ResidualsSection = ResidualsSection()
-    plain_rows: Count = 4096
+    plain_rows: Count = 512
     seed: int = 0
 
     @model_validator(mode="after")

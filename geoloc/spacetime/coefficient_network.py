@@ -35,7 +35,7 @@ class NetworkShape:
         frequencies: of each sigma.
     """
 
-    trunk: Trunk = "dense"
+    trunk: Trunk | str = "dense"
     hidden: tuple[int, ...] = (100, 100, 100, 100, 100)
     sigmas: tuple[float, ...] = (1.0,)
     frequencies: int = 64

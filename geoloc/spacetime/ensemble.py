@@ -24,11 +24,13 @@ class Ensemble:
     Attributes:
         members: the networks.
         diaries: of their fits.
+        part: which member each station was left out of.
         held_out: the series at each station that the member gives which was fitted without it.
     """
 
     members: tuple[CoefficientNetwork, ...]
     diaries: tuple[FitDiary, ...]
+    part: Int64[Tensor, " place"]
     held_out: Float64[Tensor, "place time"]
 
     def series(self, sites: Sites) -> Float64[Tensor, "member place time"]:
@@ -86,7 +88,7 @@ def fit_ensemble(
         held_out[rows] = series_at(member, stations.sites.at(rows))
         fitted.append(member)
         diaries.append(diary)
-    return Ensemble(members=tuple(fitted), diaries=tuple(diaries), held_out=held_out)
+    return Ensemble(members=tuple(fitted), diaries=tuple(diaries), part=part, held_out=held_out)
 
 
 def fit_member(

@@ -14,6 +14,7 @@ _HELD_OUT_SHARE = 0.03
 _FEWEST_HELD_OUT = 20
 _TOLERANCE = 1e-4
 _MOST_ROUNDS = 300
+_BETTER = 0.99
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,7 +40,7 @@ def fill_gaps(
 
     Gaps start at the mean of their column; singular vectors of the filled field give them new
     values, until these stand still. How many vectors are used is settled by some known values that
-    are held out: more are tried until two in a row do no better than the best.
+    are held out: more are tried until two in a row do not better the best by one per cent.
 
     Args:
         values: nan is missing.
@@ -69,7 +70,8 @@ def fill_gaps(
         filled = _filled(filled, shown, count)
         error = (filled - values)[held_out]
         told.append(float(error.square().mean().sqrt()))
-        best = told.index(min(told)) + 1
+        if told[-1] < _BETTER * told[best - 1]:
+            best = count
         if count - best >= 2:
             break
     filled = _start(values, known)

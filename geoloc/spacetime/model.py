@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal, TypeAlias, get_args
 
+import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from geoloc.errors import ConfigError
 from geoloc.geostatistics import LagBins, Variogram, VariogramFit
 from geoloc.spacetime.coefficient_network import NetworkShape
-from geoloc.spacetime.ensemble import Ensemble, fit_ensemble
+from geoloc.spacetime.ensemble import Ensemble, fit_ensemble, series_at
 from geoloc.spacetime.eof import EofBasis, eof_basis
 from geoloc.spacetime.fitting import FitSettings
 from geoloc.spacetime.kriged_series import fit_structure, krige_series, mean_variogram
@@ -39,7 +40,7 @@ class ModelSettings:
     shape: NetworkShape
     fit: FitSettings
     members: int
-    residuals: Residuals
+    residuals: Residuals | str
     bins: LagBins
     neighbours: int | None = None
     seed: int = 0
@@ -79,8 +80,9 @@ class SpaceTimeModel:
         basis: of all of them.
         ensemble: the networks.
         settings: they were fitted with.
-        variogram: of the errors at stations left out, in the space that is kriged.
+        variogram: of the errors at stations left out, as far as they are kriged.
         structure: the model of it.
+        inflation: what variances are multiplied by to be those of errors at stations left out.
     """
 
     stations: Stations
@@ -89,6 +91,12 @@ class SpaceTimeModel:
     settings: ModelSettings
     variogram: Variogram
     structure: VariogramFit
+    inflation: float = 1.0
+
+    @property
+    def kriges(self) -> bool:
+        """Whether kriged residuals are added: wanted, and errors have a structure in space."""
+        return self.settings.residuals != "none" and self.structure.has_structure
 
     def predict(self, sites: Sites) -> Prediction:
         """The series at sites, and their uncertainty.
@@ -96,32 +104,57 @@ class SpaceTimeModel:
         The weights of kriging come from the semivariogram of errors at stations that a network was
         not fitted to, which is what its errors elsewhere look like; what they weigh is what the
         mean of the networks leaves at all stations. Where errors have no structure in space nothing
-        is added to the networks. Variances are of the errors of one network: those of the mean of
-        several are somewhat less.
+        is added to the networks.
         """
         said = self.ensemble.series(sites)
         network, spread = said.mean(dim=0), said.std(dim=0)
-        error = self.stations.values - self.ensemble.held_out
-        structured = self.settings.residuals != "none" and self.structure.has_structure
-        if not structured:
-            everywhere = error.square().mean(dim=0).expand_as(network)
-            return Prediction(network=network, values=network, variance=everywhere, spread=spread)
         left = self.stations.values - self.ensemble.series(self.stations.sites).mean(dim=0)
+        added, variance = self._kriged(Stations(sites=self.stations.sites, values=left), sites)
+        return Prediction(
+            network=network,
+            values=network + added,
+            variance=self.inflation * variance,
+            spread=spread,
+        )
+
+    def _kriged(self, left: Stations, sites: Sites) -> tuple[Tensor, Tensor]:
+        """What residuals at stations add at sites, and the variance of the error there."""
+        error = self.stations.values - self.ensemble.held_out
+        if not self.kriges:
+            flat = error.square().mean(dim=0).expand(len(sites), -1)
+            return torch.zeros_like(flat), flat
+        basis = self.basis.pattern
+        steps = self.settings.residuals == "steps"
+        # on bases only their coefficients are kriged, a column each
+        values = left.values if steps else left.values @ basis.T
         kriged = krige_series(
-            Stations(sites=self.stations.sites, values=_kriged_part(left, self)),
+            Stations(sites=left.sites, values=values),
             sites,
             self.structure,
             neighbours=self.settings.neighbours,
         )
-        told = _of_coefficients(error, self.basis)
-        if self.settings.residuals == "steps":
-            told, added = error, kriged.value
-        else:
-            added = kriged.value @ self.basis.pattern
-        # kriging speaks of the mean step, or of the mean of those that the bases can follow
+        told = error if steps else _on_bases(error, self.basis)
+        # kriging speaks of the mean step
         scale = told.square().mean(dim=0) / told.square().mean()
         variance = kriged.variance[:, None] * scale + (error - told).square().mean(dim=0)
-        return Prediction(network=network, values=network + added, variance=variance, spread=spread)
+        return kriged.value if steps else kriged.value @ basis, variance
+
+    def measured_inflation(self) -> float:
+        """Squared errors over variances, at stations left out, of each member by itself.
+
+        Each member's residuals at the stations it was fitted to are kriged to those it was not, as
+        `predict` does with the mean of the members: the same way, rehearsed where the truth is
+        known.
+        """
+        ratios: list[Tensor] = []
+        for number, member in enumerate(self.ensemble.members):
+            fitted = self.stations.at(torch.nonzero(self.ensemble.part != number)[:, 0])
+            asked = self.stations.at(torch.nonzero(self.ensemble.part == number)[:, 0])
+            left = fitted.values - series_at(member, fitted.sites)
+            added, variance = self._kriged(Stations(sites=fitted.sites, values=left), asked.sites)
+            error = asked.values - series_at(member, asked.sites) - added
+            ratios.append((error.square() / variance).flatten())
+        return float(torch.cat(ratios).mean())
 
 
 def fit_space_time(stations: Stations, components: int, settings: ModelSettings) -> SpaceTimeModel:
@@ -141,9 +174,8 @@ def fit_space_time(stations: Stations, components: int, settings: ModelSettings)
     and M. Maignan, Analysis and Modelling of Spatial Environmental Data, 2004, chapter 5.
     """
     if settings.residuals not in get_args(Residuals):
-        raise ConfigError(
-            f"residuals {settings.residuals!r}: one of {', '.join(get_args(Residuals))}"
-        )
+        known = ", ".join(get_args(Residuals))
+        raise ConfigError(f"residuals {settings.residuals!r}: one of {known}")
     basis = eof_basis(stations.values).leading(components)
     ensemble = fit_ensemble(
         stations,
@@ -154,9 +186,9 @@ def fit_space_time(stations: Stations, components: int, settings: ModelSettings)
         seed=settings.seed,
     )
     error = stations.values - ensemble.held_out
-    told = _of_coefficients(error, basis) if settings.residuals == "coefficients" else error
+    told = _on_bases(error, basis) if settings.residuals == "coefficients" else error
     variogram = mean_variogram(Stations(sites=stations.sites, values=told), settings.bins)
-    return SpaceTimeModel(
+    model = SpaceTimeModel(
         stations=stations,
         basis=basis,
         ensemble=ensemble,
@@ -164,6 +196,7 @@ def fit_space_time(stations: Stations, components: int, settings: ModelSettings)
         variogram=variogram,
         structure=fit_structure(variogram),
     )
+    return replace(model, inflation=model.measured_inflation())
 
 
 def interval_coverage(
@@ -189,11 +222,6 @@ def _normal_reach(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + level / 2.0)
 
 
-def _of_coefficients(error: Tensor, basis: EofBasis) -> Tensor:
+def _on_bases(error: Tensor, basis: EofBasis) -> Tensor:
     """The part of errors that the bases can follow."""
     return error @ basis.pattern.T @ basis.pattern
-
-
-def _kriged_part(left: Tensor, model: SpaceTimeModel) -> Tensor:
-    """Residuals as they are kriged: a column a step, or a column a coefficient."""
-    return left if model.settings.residuals == "steps" else left @ model.basis.pattern.T

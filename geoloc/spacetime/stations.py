@@ -29,7 +29,7 @@ class Sites:
     """
 
     places: Float64[Tensor, "place 2"]
-    covariates: Float64[Tensor, "place covariate"]
+    covariates: Float64[Tensor, "_place covariate"]
     metric: Metric = "great_circle"
     unit: LagUnit = "km"
 
