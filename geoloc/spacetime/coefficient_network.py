@@ -79,11 +79,16 @@ class SiteReader(nn.Module):
             self.width += width
         self.on_earth = on_earth
 
-    def forward(self, sites: Sites) -> Float[Tensor, "place input"]:
-        """Numbers of about unit size."""
+    def read(self, sites: Sites) -> Float[Tensor, "place number"]:
+        """What `forward` takes of sites, made once: inputs of about unit size, and positions."""
         plain = ((_inputs(sites) - self.centre) / self.spread).float()
-        read = sites.places.float() if self.on_earth else plain[:, :2]
-        return torch.cat([plain, *(feature(read) for feature in self.features)], dim=1)
+        position = sites.places.float() if self.on_earth else plain[:, :2]
+        return torch.cat([position, plain], dim=1)
+
+    def forward(self, read: Float[Tensor, "place number"]) -> Float[Tensor, "place input"]:
+        """Inputs, and what the trunk makes of positions."""
+        position, plain = read[:, :2], read[:, 2:]
+        return torch.cat([plain, *(feature(position) for feature in self.features)], dim=1)
 
 
 class CoefficientNetwork(nn.Module):
@@ -117,9 +122,9 @@ class CoefficientNetwork(nn.Module):
             self.reader = SiteReader(sites, shape)
             self.dense = dense_layers(self.reader.width, shape.hidden, len(basis))
 
-    def forward(self, sites: Sites) -> Float[Tensor, "place time"]:
-        """The series at sites."""
-        return self.recompose(self.dense(self.reader(sites)))
+    def forward(self, read: Float[Tensor, "place number"]) -> Float[Tensor, "place time"]:
+        """The series at sites that `reader.read` has read."""
+        return self.recompose(self.dense(self.reader(read)))
 
     def recompose(
         self, coefficient: Float[Tensor, "place component"]

@@ -107,12 +107,13 @@ def fit_member(
     basis = eof_basis(stations.values).leading(components)
     network = CoefficientNetwork(stations.sites, basis, shape, seed=seed)
     wanted, checked = stations.values.float(), validation.values.float()
+    read, read_checked = network.reader.read(stations.sites), network.reader.read(validation.sites)
 
     def loss(rows: Int64[Tensor, " row"]) -> Tensor:
-        return (network(stations.sites.at(rows)) - wanted[rows]).abs().mean()
+        return (network(read[rows]) - wanted[rows]).abs().mean()
 
     def error() -> float:
-        return float((network(validation.sites) - checked).abs().mean())
+        return float((network(read_checked) - checked).abs().mean())
 
     diary = fit_network(
         network, len(stations), loss=loss, validation=error, settings=settings, seed=seed
@@ -123,4 +124,4 @@ def fit_member(
 def series_at(network: CoefficientNetwork, sites: Sites) -> Float64[Tensor, "place time"]:
     """What a fitted network says of sites, with no gradient."""
     with torch.no_grad():
-        return network(sites).double()
+        return network(network.reader.read(sites)).double()

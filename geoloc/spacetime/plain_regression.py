@@ -35,11 +35,13 @@ class PlainNetwork(nn.Module):
             self.reader = SiteReader(stations.sites, shape)
             self.dense = dense_layers(self.reader.width + 1, shape.hidden, 1)
 
-    def forward(self, sites: Sites, step: Int64[Tensor, " place"]) -> Float[Tensor, " place"]:
-        """The value at each site, each at a step of its own."""
+    def forward(
+        self, read: Float[Tensor, "place number"], step: Int64[Tensor, " place"]
+    ) -> Float[Tensor, " place"]:
+        """The value at each site that `reader.read` has read, each at a step of its own."""
         # time is scaled as coordinates are: mean 0, variance 1
         time = (2.0 * (step + 0.5) / self.steps - 1.0) * 3.0**0.5
-        inputs = torch.cat([self.reader(sites), time[:, None].float()], dim=1)
+        inputs = torch.cat([self.reader(read), time[:, None].float()], dim=1)
         return self.dense(inputs)[:, 0] * self.spread + self.mean
 
 
@@ -71,14 +73,15 @@ def fit_plain(
     generator = torch.Generator().manual_seed(seed)
     wanted, checked = stations.values.float(), validation.values.float()
     at = _drawn(validation.values, 1 << 14, generator)
-    checked_sites = validation.sites.at(at[0])
+    read = network.reader.read(stations.sites)
+    read_checked = network.reader.read(validation.sites)[at[0]]
 
     def loss(_: Int64[Tensor, " row"]) -> Tensor:
         place, step = _drawn(stations.values, rows, generator)
-        return (network(stations.sites.at(place), step) - wanted[place, step]).abs().mean()
+        return (network(read[place], step) - wanted[place, step]).abs().mean()
 
     def error() -> float:
-        return float((network(checked_sites, at[1]) - checked[at]).abs().mean())
+        return float((network(read_checked, at[1]) - checked[at]).abs().mean())
 
     diary = fit_network(
         network, len(stations), loss=loss, validation=error, settings=settings, seed=seed
@@ -90,11 +93,12 @@ def plain_series(network: PlainNetwork, sites: Sites) -> Float64[Tensor, "place 
     """What a fitted plain network says of sites, at all steps."""
     rows = max(1, _AT_ONCE // network.steps)
     parts: list[Tensor] = []
+    read = network.reader.read(sites)
     with torch.no_grad():
         for some in torch.arange(len(sites)).split(rows):
             place = some.repeat_interleave(network.steps)
             step = torch.arange(network.steps).repeat(len(some))
-            parts.append(network(sites.at(place), step).double().reshape(len(some), -1))
+            parts.append(network(read[place], step).double().reshape(len(some), -1))
     return torch.cat(parts)
 
 

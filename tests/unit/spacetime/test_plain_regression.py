@@ -31,5 +31,5 @@ def test_series_are_what_single_values_are():
     whole = plain_series(network, known.sites)
     with torch.no_grad():
         for step in range(7):
-            alone = network(known.sites, torch.full((12,), step))
+            alone = network(network.reader.read(known.sites), torch.full((12,), step))
             torch.testing.assert_close(whole[:, step], alone.double(), rtol=1e-5, atol=1e-5)
