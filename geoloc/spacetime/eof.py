@@ -176,7 +176,7 @@ def eof_basis(
     total = float(anomaly.square().sum()) / (len(values) - 1)
     if not total > 0:
         raise DataError("no value varies from sample to sample: there is no EOF")
-    left, single, right = _decomposed(anomaly, components, seed)
+    left, single, right = decomposed(anomaly, components, seed)
     pattern = values.new_full((len(single), values.shape[1]), torch.nan)
     pattern[:, known] = right
     return EofBasis(
@@ -189,10 +189,17 @@ def eof_basis(
     )
 
 
-def _decomposed(
-    anomaly: Tensor, components: int | None, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Left vectors, singular values and right vectors by rows, with their signs settled."""
+def decomposed(
+    anomaly: Float64[Tensor, "sample column"], components: int | None, seed: int
+) -> tuple[
+    Float64[Tensor, "sample component"],
+    Float64[Tensor, " component"],
+    Float64[Tensor, "component column"],
+]:
+    """Left vectors, singular values and right vectors by rows, with their signs settled.
+
+    Arguments and errors are those of `eof_basis`.
+    """
     if components is None:
         left, single, right = torch.linalg.svd(anomaly, full_matrices=False)
     else:

@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from geoloc.errors import ConfigError, DataError
+from geoloc.spacetime.eof import decomposed
 
 _HELD_OUT_SHARE = 0.03
 _FEWEST_HELD_OUT = 20
@@ -103,8 +104,8 @@ def _filled(field: Tensor, shown: Tensor, count: int) -> Tensor:
     gaps = ~shown
     for _ in range(_MOST_ROUNDS):
         mean = field.mean(dim=0)
-        left, single, right = torch.linalg.svd(field - mean, full_matrices=False)
-        guess = (left[:, :count] * single[:count]) @ right[:count] + mean
+        left, single, right = decomposed(field - mean, count, seed=0)
+        guess = (left * single) @ right + mean
         moved = (guess - field)[gaps].square().mean().sqrt()
         field = torch.where(gaps, guess, field)
         if float(moved) <= _TOLERANCE * float(field.std()):

@@ -12,6 +12,7 @@ from geoloc.spacetime.fitting import FitDiary, FitSettings, fit_network
 from geoloc.spacetime.stations import Sites, Stations
 
 _AT_ONCE = 1 << 18
+_LOOKED_AT = 1 << 12
 
 
 class PlainNetwork(nn.Module):
@@ -72,7 +73,7 @@ def fit_plain(
     network = PlainNetwork(stations, shape, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     wanted, checked = stations.values.float(), validation.values.float()
-    at = _drawn(validation.values, 1 << 14, generator)
+    at = _drawn(validation.values, _LOOKED_AT, generator)
     read = network.reader.read(stations.sites)
     read_checked = network.reader.read(validation.sites)[at[0]]
 

@@ -81,10 +81,10 @@ def draw_space_time(shown: SpaceTimePicture, path: Path | str) -> Path:
         float(max(truth.max(), shown.station_values.max())),
     )
     most = float(np.quantile(np.abs(predicted - truth), 0.99)) or 1.0
-    _map(figure, 0, shown, truth, (scale, "viridis", f"truth, step {at + 1}"))
-    _map(figure, 1, shown, predicted, (scale, "viridis", "predicted"))
+    _map(figure, 0, shown, truth, style=(scale, "viridis", f"truth, step {at + 1}"))
+    _map(figure, 1, shown, predicted, style=(scale, "viridis", "predicted"))
     error = Normalize(-most, most)
-    _map(figure, 2, shown, predicted - truth, (error, "RdBu_r", "predicted minus truth"))
+    _map(figure, 2, shown, predicted - truth, style=(error, "RdBu_r", "predicted minus truth"))
     _series(figure.add_axes((0.055, 0.09, 0.53, 0.33)), shown)
     _left(figure.add_axes((0.665, 0.09, 0.31, 0.33)), shown)
     return save_png(figure, path)
@@ -95,6 +95,7 @@ def _map(
     column: int,
     shown: SpaceTimePicture,
     values: np.ndarray,
+    *,
     style: tuple[Normalize, str, str],
 ) -> None:
     """Places as coloured squares; stations as well where values are those of the field."""
