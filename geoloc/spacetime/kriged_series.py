@@ -26,7 +26,7 @@ def mean_variogram(stations: Stations, bins: LagBins) -> Variogram:
 
     Args:
         stations: with the values to measure.
-        bins: classes of lag, in the unit of the sites.
+        bins: classes of lag, in km on the Earth, in the unit of coordinates on a plane.
 
     Raises:
         DataError: no pair of stations falls into a class.

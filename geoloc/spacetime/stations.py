@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geoloc.errors import DataError
 from geoloc.geodesy import validate_latlon
-from geoloc.geostatistics.lags import LagUnit, Metric
+from geoloc.geostatistics.lags import Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -18,10 +18,9 @@ class Sites:
     """Places where a field is asked for.
 
     Attributes:
-        places: latitude and longitude in degrees, or coordinates on a plane in `unit`.
+        places: latitude and longitude in degrees, or coordinates on a plane.
         covariates: what else is known of each place, such as its altitude; may have no column.
         metric: ``great_circle`` or ``euclidean``.
-        unit: of lags.
 
     Raises:
         CoordinateError: a place on the Earth is out of range.
@@ -31,7 +30,6 @@ class Sites:
     places: Float64[Tensor, "place 2"]
     covariates: Float64[Tensor, "_place covariate"]
     metric: Metric = "great_circle"
-    unit: LagUnit = "km"
 
     def __post_init__(self) -> None:
         if self.metric == "great_circle":
@@ -46,12 +44,7 @@ class Sites:
 
     def at(self, rows: Int64[Tensor, " row"]) -> Sites:
         """Some of the places."""
-        return Sites(
-            places=self.places[rows],
-            covariates=self.covariates[rows],
-            metric=self.metric,
-            unit=self.unit,
-        )
+        return Sites(places=self.places[rows], covariates=self.covariates[rows], metric=self.metric)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geoloc.data.packaged_fields import read_field
 from geoloc.errors import ConfigError, DataError
 from geoloc.spacetime import eof_basis
 
@@ -68,6 +69,18 @@ def test_published_eigenvalues():
     expected = torch.tensor([14.58859768, 5.07453998, 2.27150297], dtype=torch.float64)
     torch.testing.assert_close(found.variance[:3], expected, rtol=0, atol=1e-8)
     assert float(found.share[0]) == pytest.approx(0.5120862404, abs=1e-9)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("iris_sample_data") is None, reason="the fields extra is missing"
+)
+def test_variance_of_a_real_field():
+    field = read_field("package:north-america-temperature")
+    weight = torch.from_numpy(np.cos(np.radians(field.latlon_deg()[:, 0]))).sqrt()
+    found = eof_basis(torch.from_numpy(field.series().astype(np.float64)), weight=weight)
+    # as other software has them
+    assert found.share[:4].tolist() == pytest.approx([0.8797, 0.0266, 0.0228, 0.0128], abs=5e-5)
+    assert found.components_for(0.95) == 5
 
 
 @given(st.integers(2, 9), st.integers(1, 9), st.integers(0, 1000))
