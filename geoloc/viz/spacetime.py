@@ -141,7 +141,7 @@ def _map(
 
 def _series(axes: Axes, shown: SpaceTimePicture) -> None:
     """The series of the chosen place: truth, prediction with its interval, and kriging."""
-    steps = min(len(shown.time_day), _MOST_STEPS)
+    steps = min(len(shown.time_day), _MOST_STEPS if shown.on_earth else _MOST_STEPS // 2)
     first = min(max(shown.step - steps // 2, 0), len(shown.time_day) - steps)
     part = slice(first, first + steps)
     years = shown.on_earth and float(np.ptp(shown.time_day)) > 10 * _DAYS_A_YEAR
