@@ -62,6 +62,18 @@ def test_the_smoke_run_through_the_command(tmp_path, capsys):
     assert (out / "spacetime.png").read_bytes().startswith(b"\x89PNG")
 
 
+@needs_fields
+def test_the_smoke_run_of_the_temperature(tmp_path, capsys):
+    words = [str(SMOKE.with_name("spacetime_temperature.yaml")), "network.epochs=8"]
+    assert main(["spacetime", *words, "--out", str(tmp_path)]) == 0
+    assert "120 stations, 100 places held out, 240 steps" in capsys.readouterr().out
+    result = json.loads((tmp_path / "result.json").read_text())
+    rows = {row["name"]: row for row in result["methods"]}
+    assert rows[FULL]["mae"] < rows[SEVERAL]["mae"]
+    assert rows[FULL]["signal_rmse"] is None
+    assert result["unit"] == "K"
+
+
 def test_stations_and_places_held_out_are_cells_of_the_field(grid):
     data = space_time_data(config(f"field={grid}", "stations=30", "held_out=20"))
     assert (len(data.stations), len(data.held_out)) == (30, 20)
