@@ -29,6 +29,7 @@ from geoloc.cli import (
     score,
     serve,
     shards,
+    spacetime,
     split,
     train,
     variogram,
@@ -41,7 +42,7 @@ __all__ = ["main"]
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
     *(score, errors, shards, split, audit, embed, gallery, variogram, diagnose, config),
-    *(cluster, cells, downscale),
+    *(cluster, cells, spacetime, downscale),
 )
 
 

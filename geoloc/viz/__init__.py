@@ -8,9 +8,11 @@ from geoloc.viz.error_map import draw_prediction_map
 from geoloc.viz.maps import closeup_png, draw_query_map, world_map_png
 from geoloc.viz.page import write_query_page
 from geoloc.viz.reliability import draw_reliability
+from geoloc.viz.spacetime import SpaceTimePicture, draw_space_time
 from geoloc.viz.variograms import draw_variogram, draw_variogram_comparison
 
 __all__ = [
+    "SpaceTimePicture",
     "closeup_png",
     "draw_ablation",
     "draw_cells",
@@ -19,6 +21,7 @@ __all__ = [
     "draw_prediction_map",
     "draw_query_map",
     "draw_reliability",
+    "draw_space_time",
     "draw_variogram",
     "draw_variogram_comparison",
     "world_map_png",

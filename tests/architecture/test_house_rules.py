@@ -16,6 +16,7 @@ from geoloc.experiment.downscaling_schema import DownscalingConfig
 from geoloc.experiment.loading import config_tree, load_config, load_section, read_tree
 from geoloc.experiment.schema import Section
 from geoloc.experiment.service_config import load_service_settings
+from geoloc.experiment.spacetime_schema import SpaceTimeConfig
 from geoloc.negatives import RuleName
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,8 @@ SYSTEMS: dict[str, type[Section]] = {
     "downscaling": DownscalingConfig,
     "geocells": CellsConfig,
     "mcgta": ClusterConfig,
+    "spacetime": SpaceTimeConfig,
+    "spacetime_temperature": SpaceTimeConfig,
 }
 SYSTEM_CONFIGS = [path for path in CONFIGS if path.stem in SYSTEMS]
 ARMS = set(get_args(RuleName))

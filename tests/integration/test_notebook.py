@@ -17,6 +17,7 @@ PICTURES: dict[str, int] = {
     "clustering": 4,
     "downscaling": 2,
     "geocells": 1,
+    "spacetime": 3,
 }
 
 needs_demo = pytest.mark.skipif(
