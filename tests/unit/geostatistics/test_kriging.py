@@ -16,7 +16,6 @@ from geoloc.geostatistics import (
     gaussian_field,
     given_variogram,
     krige_each,
-    kriging_weights,
     ordinary_kriging,
 )
 
@@ -157,20 +156,15 @@ def test_several_values_a_place_are_kriged_side_by_side():
             assert together.value[:, *column].tolist() == pytest.approx(alone.value.tolist())
 
 
-def test_weights_of_batches_are_those_of_each_system_whatever_the_unit_of_the_values():
-    generator = torch.Generator().manual_seed(0)
-    position = torch.rand(6, 5, 2, generator=generator, dtype=torch.float64) * 8
-    target = torch.rand(6, 3, 2, generator=generator, dtype=torch.float64) * 8
-    between, to = PLANE(torch.cdist(position, position)), PLANE(torch.cdist(position, target))
-    weight, multiplier = kriging_weights(between, to)
-    assert weight.sum(dim=1) == pytest.approx(1.0, abs=1e-12)
-    for one in range(6):
-        alone, alone_multiplier = kriging_weights(between[one], to[one])
-        assert torch.allclose(weight[one], alone, atol=1e-12)
-        assert torch.allclose(multiplier[one], alone_multiplier, atol=1e-12)
-    tiny, tiny_multiplier = kriging_weights(between * 1e-12, to * 1e-12)
-    assert torch.allclose(tiny, weight, atol=1e-9)
-    assert torch.allclose(tiny_multiplier * 1e12, multiplier, atol=1e-9)
+def test_weights_sum_to_one_whatever_the_unit_of_the_values():
+    places, targets = near_paris(6, 8), near_paris(3, 9)
+    # the estimates of fields that are 1 at one place and 0 at the others are the weights
+    weight = ordinary_kriging(places, np.eye(6), targets, SPHERE)
+    assert weight.value.sum(dim=1) == pytest.approx(1.0, abs=1e-12)
+    tiny = given_variogram("exponential", nugget=0.2e-12, partial_sill=1e-12, scale=900.0)
+    same = ordinary_kriging(places, np.eye(6), targets, tiny)
+    assert torch.allclose(same.value, weight.value, atol=1e-9)
+    assert torch.allclose(same.variance * 1e12, weight.variance, atol=1e-9)
 
 
 def test_simulated_fields_are_estimated_without_bias_and_with_the_error_that_is_told():
