@@ -23,6 +23,7 @@ Mean: TypeAlias = float | np.ndarray | Tensor
 
 MOST_PLACES = 10_000
 _NUMBERS_AT_A_TIME = 1 << 22
+_NUMBERS_IN_CACHE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -212,7 +213,7 @@ def _from_nearest(
     _, found = tree.query(target.cpu().numpy(), k=k)
     near = torch.from_numpy(np.asarray(found, dtype=np.int64).reshape(-1, k))
     near = near.to(position.device)
-    block = max(1, _NUMBERS_AT_A_TIME // (8 * k * k))
+    block = max(1, _NUMBERS_IN_CACHE // (k * k))
     parts: list[tuple[Tensor, Tensor]] = []
     for rows, to in zip(near.split(block), target.split(block), strict=True):
         part = system.estimate(system.solve(position[rows], value[rows]), to[:, None])

@@ -110,12 +110,16 @@ class KrigingSystem:
 
     def _covariance(self, one: Tensor, other: Tensor) -> Tensor:
         """Filtered, two measurements at one place share the field, and not their errors."""
-        squared = torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist").square_()
-        lag = self.separation.lag(squared)
-        lag = torch.where(squared <= self.separation.coincident(), 0.0, lag)
-        covariance = self.fit.covariance(lag)
+        apart = torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist")
+        apart.masked_fill_(apart <= self.separation.coincident() ** 0.5, 0.0)
+        if self.fit.lag_metric == "great_circle":
+            lag = self.separation.lag(apart.square())
+        else:
+            # positions lie on a sphere of radius 1, and what is between them is the chord
+            lag = apart.mul_(self.separation.radius or 1.0)
+        covariance = self.fit.at_model_lag(lag).neg_().add_(self.fit.sill)
         if self.filtered and self.fit.nugget > 0:
-            return covariance - self.fit.nugget * (lag == 0).to(lag)
+            covariance.sub_(self.fit.nugget * (lag == 0))
         return covariance
 
 
