@@ -119,7 +119,7 @@ class KrigingSystem:
             lag = apart.mul_(self.separation.radius or 1.0)
         covariance = self.fit.at_model_lag(lag).neg_().add_(self.fit.sill)
         if self.filtered and self.fit.nugget > 0:
-            covariance.sub_(self.fit.nugget * (lag == 0))
+            covariance.sub_(self.fit.nugget * (lag == 0).to(lag))
         return covariance
 
 
