@@ -20,6 +20,7 @@ from geoloc.cli import (
     evaluate,
     explain,
     gallery,
+    pseudolabel,
     query,
     report,
     score,
@@ -36,7 +37,8 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
-    *(score, errors, shards, split, audit, embed, gallery, variogram, config),
+    *(score, errors, shards, split, audit, embed, gallery, variogram, pseudolabel),
+    config,
 )
 
 

@@ -6,6 +6,7 @@ from geoloc.viz.error_map import draw_prediction_map
 from geoloc.viz.maps import closeup_png, draw_query_map, world_map_png
 from geoloc.viz.page import write_query_page
 from geoloc.viz.reliability import draw_reliability
+from geoloc.viz.station_maps import draw_station_maps
 from geoloc.viz.variograms import draw_variogram, draw_variogram_comparison
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "draw_prediction_map",
     "draw_query_map",
     "draw_reliability",
+    "draw_station_maps",
     "draw_variogram",
     "draw_variogram_comparison",
     "world_map_png",

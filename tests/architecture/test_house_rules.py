@@ -11,6 +11,7 @@ import pytest
 
 from geoloc.experiment.ablation_schema import arm_config, load_ablation
 from geoloc.experiment.loading import config_tree, load_config, load_section, read_tree
+from geoloc.experiment.pseudo_label_schema import PseudoLabelConfig
 from geoloc.experiment.schema import Section
 from geoloc.experiment.service_config import load_service_settings
 from geoloc.negatives import RuleName
@@ -22,7 +23,7 @@ SERVICES = [path for path in CONFIGS if path.stem == "serve"]
 STUDIES = [path for path in CONFIGS if "arms" in read_tree(path)]
 TUNING = [path for path in STUDIES if path.stem.startswith("tuning")]
 # the settings of each system beside the geolocalizer; its smoke twin has the same name
-SYSTEMS: dict[str, type[Section]] = {}
+SYSTEMS: dict[str, type[Section]] = {"pseudolabels": PseudoLabelConfig}
 SYSTEM_CONFIGS = [path for path in CONFIGS if path.stem in SYSTEMS]
 ARMS = set(get_args(RuleName))
 MEANINGLESS = {"utils", "util", "misc", "helpers", "common", "base", "manager"}
