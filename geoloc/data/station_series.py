@@ -69,4 +69,4 @@ class StationSeries:
     @property
     def usable(self) -> Bool[np.ndarray, "place time"]:
         """Where and when all covariates are known, so that an estimate can be made."""
-        return np.isfinite(self.covariate).all(axis=2)
+        return np.asarray(np.isfinite(self.covariate).all(axis=2))

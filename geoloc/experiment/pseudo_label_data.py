@@ -109,7 +109,7 @@ def draw_parts(series: StationSeries, config: PseudoLabelConfig, seed: int) -> P
     """
     generator = np.random.default_rng(seed)
     block = spatial_blocks(series.latlon_deg, block_km=config.block_km)
-    measured = series.known.any(axis=1)
+    measured = np.asarray(series.known.any(axis=1))
     blocks = np.unique(block[measured])
     chosen = generator.permutation(blocks)[: max(1, round(config.test_share * len(blocks)))]
     apart = np.isin(block, chosen)

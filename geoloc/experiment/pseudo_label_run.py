@@ -175,7 +175,7 @@ def run_pseudo_labels(config: PseudoLabelConfig, *, out: Path, say: Say) -> Pseu
     for number, seed in enumerate(config.seeds):
         draws.append(task.draw(seed))
         best = draws[-1].scores[BOTH + WITH]
-        say(f"{number + 1}/{len(config.seeds)}  seed {seed}: RMSE {best.rmse:.3f} {series.unit}")
+        say(f"{number + 1}/{len(config.seeds)}  seed {seed}: RMSE {best.rmse:.3f}")
     first = draws[0]
     result = PseudoLabelResult(
         told=_told(series, names, first),
@@ -233,7 +233,7 @@ def _draw(series: StationSeries, first: _Draw, path: Path) -> None:
     draw_station_maps(
         path,
         title=f"{series.name}: stations, pseudo-labels, and estimates at held-out stations",
-        unit=series.unit,
+        measured=series.name if series.unit == "1" else f"{series.name}, {series.unit}",
         stations=(series.latlon_deg[parts.stations], np.nanmean(series.value[parts.stations], 1)),
         unlabelled=(
             series.latlon_deg[parts.unlabelled],

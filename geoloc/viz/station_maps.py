@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from geoloc.errors import DataError
@@ -35,7 +37,7 @@ def draw_station_maps(
     path: Path | str,
     *,
     title: str,
-    unit: str,
+    measured: str,
     stations: PlacedValues,
     unlabelled: PlacedValues,
     truth: Float64[np.ndarray, "station time"],
@@ -46,7 +48,7 @@ def draw_station_maps(
     Args:
         path: of the PNG.
         title: of the picture.
-        unit: of the values.
+        measured: what the values are, with their unit.
         stations: places in degrees and their means over time; large dots with a rim.
         unlabelled: likewise, of the images without a station; small dots.
         truth: measured at held-out stations; nan is missing.
@@ -64,36 +66,45 @@ def draw_station_maps(
     put_text(figure, 0.015, 0.967, title, fontsize=15, fontweight="bold")
     told = "means over time; large dots with a rim: stations, small dots: pseudo-labels by kriging"
     put_text(figure, 0.015, 0.944, told, fontsize=10, color=FAINT_INK)
-    _map(figure, stations, unlabelled, unit)
+    _map(figure, stations, unlabelled, measured)
     known = [each[np.isfinite(each)] for each in (truth, *estimates.values())]
     low = min(float(each.min()) for each in known)
     high = max(float(each.max()) for each in known)
     for number, (name, estimate) in enumerate(estimates.items()):
         left = 0.06 + number * 0.94 / len(estimates)
-        axes = figure.add_axes((left, 0.055, 0.27 * min(1.0, 3.0 / len(estimates)), 0.30))
+        axes = figure.add_axes((left, 0.065, 0.27 * min(1.0, 3.0 / len(estimates)), 0.29))
         _scatter(axes, truth, estimate, (low, high))
         axes.set_title(name, fontsize=11, fontfamily=FONT, color=INK, loc="left")
-        axes.set_xlabel(f"measured, {unit}", fontsize=9, fontfamily=FONT, color=FAINT_INK)
+        axes.set_xlabel(f"measured {measured}", fontsize=9, fontfamily=FONT, color=FAINT_INK)
         if number == 0:
-            axes.set_ylabel(f"estimated, {unit}", fontsize=9, fontfamily=FONT, color=FAINT_INK)
-    put_text(figure, 0.985, 0.012, CREDIT, fontsize=8, color=FAINT_INK, ha="right")
+            axes.set_ylabel(f"estimated {measured}", fontsize=9, fontfamily=FONT, color=FAINT_INK)
+    put_text(figure, 0.985, 0.01, CREDIT, fontsize=8, color=FAINT_INK, ha="right")
     return save_png(figure, path)
 
 
-def _map(figure: Figure, stations: PlacedValues, unlabelled: PlacedValues, unit: str) -> None:
+def _map(figure: Figure, stations: PlacedValues, unlabelled: PlacedValues, measured: str) -> None:
     axes = world_axes(figure, (0.01, 0.41, 0.9, 0.53))
     values = np.concatenate([stations[1], unlabelled[1]])
     low, high = (float(each) for each in np.nanquantile(values, [0.02, 0.98]))
-    small, large = {"s": 16, "linewidths": 0}, {"s": 62, "linewidths": 1.1, "edgecolors": INK}
-    for (places, value), style, order in ((unlabelled, small, 3), (stations, large, 4)):
+    marks = ((unlabelled, 16.0, 0.0), (stations, 62.0, 1.1))
+    for order, ((places, value), area, rim) in enumerate(marks):
         xy = equal_earth(places)
-        dots = axes.scatter(
-            xy[:, 0], xy[:, 1], c=value, cmap=_COLOURS, vmin=low, vmax=high, zorder=order, **style
+        axes.scatter(
+            xy[:, 0],
+            xy[:, 1],
+            s=area,
+            c=value,
+            cmap=_COLOURS,
+            vmin=low,
+            vmax=high,
+            linewidths=rim,
+            edgecolors=INK,
+            zorder=3 + order,
         )
-    bar = figure.colorbar(dots, cax=figure.add_axes((0.925, 0.47, 0.012, 0.41)))
-    bar.set_label(unit, fontsize=9, fontfamily=FONT, color=FAINT_INK)
+    scale = ScalarMappable(Normalize(low, high), cmap=_COLOURS)
+    bar = figure.colorbar(scale, cax=figure.add_axes((0.925, 0.47, 0.012, 0.41)))
+    bar.set_label(measured, fontsize=9, fontfamily=FONT, color=FAINT_INK)
     bar.ax.tick_params(labelsize=8.5, colors=FAINT_INK, labelfontfamily=FONT)
-    bar.outline.set_edgecolor(_AXIS)
 
 
 def _scatter(
@@ -107,8 +118,8 @@ def _scatter(
         estimate[both][rows],
         ".",
         color=ANSWER,
-        markersize=3,
-        alpha=0.35,
+        markersize=4,
+        alpha=0.4,
         markeredgewidth=0,
     )
     margin = 0.03 * (limits[1] - limits[0])
