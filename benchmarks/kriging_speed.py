@@ -2,11 +2,11 @@
 
     python benchmarks/kriging_speed.py
 
-Values at N random places of a square, exponential model with a nugget; on the
-sphere great circles for lags, as PyKrige has them. Estimates and variances of every method must agree to 1e-6 before anything is printed. Methods take turns in one process of
-one thread; of several repeats the least counts. Where a method would need more memory or time than is at hand it
-gets fewer targets, and its time is scaled to all of them: its own set-up, timed apart with a single
-target, is counted once.
+Values at N random places of a square, exponential model with a nugget; on the sphere great circles
+for lags, as PyKrige has them. Estimates and variances of all methods must agree to 1e-6 before
+anything is printed. Methods take turns in one process of one thread; of several repeats the least
+counts. Where a method would need more memory or time than is at hand it gets fewer targets, and
+its time is scaled to all of them: its set-up, timed apart with a single target, is counted once.
 """
 
 from __future__ import annotations

@@ -214,9 +214,17 @@ def _from_nearest(
     near = torch.from_numpy(np.asarray(found, dtype=np.int64).reshape(-1, k))
     near = near.to(position.device)
     block = max(1, _NUMBERS_IN_CACHE // (k * k))
+    # many targets share their places: looking covariances up costs less than computing them again
+    shared = len(position) <= MOST_PLACES and len(position) ** 2 <= len(target) * k**2
+    table = system.between(position).reshape(-1) if shared else None
     parts: list[tuple[Tensor, Tensor]] = []
     for rows, to in zip(near.split(block), target.split(block), strict=True):
-        part = system.estimate(system.solve(position[rows], value[rows]), to[:, None])
+        between = None
+        if table is not None:
+            pairs = rows[:, :, None] * len(position) + rows[:, None, :]
+            between = table.index_select(0, pairs.reshape(-1)).reshape(pairs.shape)
+        solved = system.solve(position[rows], value[rows], between=between)
+        part = system.estimate(solved, to[:, None])
         parts.append((part[0][:, 0], part[1][:, 0]))
     return _joined(parts, value)
 

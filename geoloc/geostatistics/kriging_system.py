@@ -63,13 +63,16 @@ class KrigingSystem:
         self,
         position: Float64[Tensor, "*batch place 3"],
         value: Float64[Tensor, "*batch place value"],
+        *,
+        between: Float64[Tensor, "*batch place place"] | None = None,
     ) -> SolvedPlaces:
-        """Factor the covariances of places.
+        """Factor the covariances of places, which are computed where they are not given.
 
         Raises:
             DataError: they have no inverse.
         """
-        factor = _cholesky(self._between(position), self.fit.sill)
+        matrix = self.between(position) if between is None else between
+        factor = _cholesky(matrix, self.fit.sill)
         if self.known_mean is not None:
             mean, ones = self.known_mean.expand(*value.shape[:-2], 1, value.shape[-1]), None
             residual = torch.linalg.solve_triangular(factor, value - mean, upper=False)
@@ -97,7 +100,9 @@ class KrigingSystem:
             variance = variance + missing.square() / solved.ones.square().sum(dim=-2)
         return solved.mean + u.mT @ solved.residual, variance.clamp(min=0.0)
 
-    def _between(self, position: Tensor) -> Tensor:
+    def between(
+        self, position: Float64[Tensor, "*batch place 3"]
+    ) -> Float64[Tensor, "*batch place place"]:
         """Covariances of places with one another, a band of rows at a time."""
         size = position.shape[-2]
         matrix = position.new_empty((*position.shape[:-1], size))
@@ -131,7 +136,7 @@ def _cholesky(matrix: Tensor, sill: float) -> Tensor:
             torch.where(info > 0, _ROUNDING * sill, 0.0).to(matrix)[..., None]
         )
         factor, info = torch.linalg.cholesky_ex(matrix)
-    if sill <= 0 or bool((info > 0).any()) or not bool(torch.isfinite(factor).all()):
+    if sill <= 0 or bool((info > 0).any()):
         raise DataError(
             "kriging: the system has no single solution; places are too near one another for this "
             "model: give it a nugget, or merge places"
