@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from torch import Tensor, nn
 
+_COLOURS = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSettings:
@@ -41,14 +43,14 @@ class ResidualNetwork(nn.Module):
         super().__init__()
         c = settings.channels
         self.image = nn.Sequential(
-            *_halving(3, c),
+            *_halving(_COLOURS, c),
             *_halving(c, 2 * c),
             *_halving(2 * c, 4 * c),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
         self.head = nn.Sequential(
-            nn.Linear(4 * c + covariates, settings.hidden),
+            nn.Linear(4 * c + 2 * _COLOURS + covariates, settings.hidden),
             nn.ReLU(),
             nn.Dropout(settings.dropout),
             nn.Linear(settings.hidden, 1),
@@ -67,7 +69,9 @@ class ResidualNetwork(nn.Module):
             of_image: which image each row has; an image is looked at once for all of its rows.
             covariate: standardised.
         """
-        seen = self.image(image)[of_image]
+        # the norms within the convolutions lose how bright and how grey an image is as a whole
+        colour = torch.cat([image.mean(dim=(2, 3)), image.std(dim=(2, 3))], dim=1)
+        seen = torch.cat([self.image(image), colour], dim=1)[of_image]
         return self.head(torch.cat([seen, covariate], dim=1))[:, 0]
 
 

@@ -26,7 +26,7 @@ from geoloc.viz.canvas import (
     world_axes,
 )
 
-PlacedValues = tuple[Float64[np.ndarray, "place 2"], Float64[np.ndarray, " place"]]
+PlacedValues = tuple[Float64[np.ndarray, "_ 2"], Float64[np.ndarray, " _"]]
 _WIDTH, _HEIGHT = 1600, 1180
 _COLOURS = "viridis"
 _AXIS, _GRID = "#c9d0d5", "#e3e7ea"
