@@ -124,31 +124,44 @@ def compare(title: str, methods: Sequence[Method], targets: np.ndarray, repeats:
         print(f"  {name:10}{seconds:10.2f} s{ratio:9.2f} x{scaled}", flush=True)
 
 
-def plane(count: int, targets: np.ndarray, repeats: int) -> None:
-    """Data in a square: the nearest, then all."""
+PLANE = given_variogram(
+    "exponential",
+    nugget=NUGGET,
+    partial_sill=PARTIAL_SILL,
+    scale=0.1,
+    unit="m",
+    lag_metric="euclidean",
+)
+
+
+def in_a_square(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places and values."""
     generator = np.random.default_rng(count)
-    places, values = generator.random((count, 2)), generator.normal(size=count)
-    fit = given_variogram(
-        "exponential",
-        nugget=NUGGET,
-        partial_sill=PARTIAL_SILL,
-        scale=0.1,
-        unit="m",
-        lag_metric="euclidean",
-    )
+    return generator.random((count, 2)), generator.normal(size=count)
+
+
+def nearest(count: int, neighbours: Sequence[int], targets: np.ndarray, repeats: int) -> None:
+    """Data in a square, each target from the nearest of them."""
+    places, values = in_a_square(count)
     whole = len(targets)
-    for k in (32, 64):
-        methods = [Method(name="geoloc", krige=ours(places, values, fit, k), targets=whole)]
+    for k in neighbours:
+        methods = [Method(name="geoloc", krige=ours(places, values, PLANE, k), targets=whole)]
         for backend in ("loop", "C"):
             theirs = pykrige(places, values, 0.1, k=k, backend=backend)
             methods.append(
                 Method(name=f"PyKrige {backend}", krige=theirs, targets=min(2_000, whole))
             )
         compare(f"plane, {count:,} data, {k} nearest", methods, targets, repeats)
-    # all data: n^2 operations a target for everyone, and matrices of data by targets for PyKrige
+
+
+def everything(count: int, targets: np.ndarray, repeats: int) -> None:
+    """Data in a square, each target from all of them."""
+    places, values = in_a_square(count)
+    whole = len(targets)
+    # n^2 operations a target for everyone, and matrices of data by targets for PyKrige
     few = min(10_000 if count <= 1_000 else 500, whole)
     methods = [
-        Method(name="geoloc", krige=ours(places, values, fit, None), targets=few),
+        Method(name="geoloc", krige=ours(places, values, PLANE, None), targets=few),
         Method(name="PyKrige", krige=pykrige(places, values, 0.1), targets=few),
     ]
     if count <= 1_000:
@@ -189,14 +202,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--targets", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--small", action="store_true", help="1,000 data only")
+    parser.add_argument("--data", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--nearest", type=int, nargs="+", default=[32, 64])
+    parser.add_argument("--only-nearest", action="store_true", help="nothing from all data")
     args = parser.parse_args()
     torch.set_num_threads(1)
     targets = np.random.default_rng(0).random((args.targets, 2))
-    plane(1_000, targets, args.repeats)
-    sphere(1_000, targets, args.repeats)
-    if not args.small:
-        plane(10_000, targets, args.repeats)
+    for count in args.data:
+        nearest(count, args.nearest, targets, args.repeats)
+        if not args.only_nearest:
+            everything(count, targets, args.repeats)
+    if not args.only_nearest:
+        sphere(min(args.data), targets, args.repeats)
 
 
 if __name__ == "__main__":
