@@ -24,6 +24,7 @@ from geoloc.cli import (
     evaluate,
     explain,
     gallery,
+    pseudolabel,
     query,
     report,
     score,
@@ -42,7 +43,7 @@ __all__ = ["main"]
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
     *(score, errors, shards, split, audit, embed, gallery, variogram, diagnose, config),
-    *(cluster, cells, spacetime, downscale),
+    *(cluster, cells, pseudolabel, spacetime, downscale),
 )
 
 

@@ -36,7 +36,7 @@ from geoloc.geostatistics.files import load_variogram, save_variogram, write_var
 from geoloc.geostatistics.fitting import fit_best, fit_variogram
 from geoloc.geostatistics.given_fit import given_variogram
 from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
-from geoloc.geostatistics.kriging import Kriged, krige_each, kriging_weights, ordinary_kriging
+from geoloc.geostatistics.kriging import Kriged, krige_each, ordinary_kriging, simple_kriging
 from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.local import LocalVariograms, local_variograms
 from geoloc.geostatistics.neighbours import (
@@ -84,7 +84,6 @@ __all__ = [
     "gearys_c",
     "given_variogram",
     "krige_each",
-    "kriging_weights",
     "lagged_agreement",
     "load_variogram",
     "local_moran",
@@ -99,6 +98,7 @@ __all__ = [
     "sample_lags",
     "save_variogram",
     "semivariogram_distance",
+    "simple_kriging",
     "wasserstein_distance",
     "white_noise_bound",
     "write_variogram_csv",

@@ -1,30 +1,29 @@
-"""Ordinary kriging: the best linear unbiased estimate between places, and its variance."""
+"""Kriging: the best linear unbiased estimate between places, and the variance of its error."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, Num
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from jaxtyping import Float64, Num
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from geoloc.errors import ConfigError, DataError
+from geoloc.errors import ConfigError
+from geoloc.geostatistics.kriging_places import Duplicates, distinct_places, usable_values
+from geoloc.geostatistics.kriging_system import KrigingSystem
 from geoloc.geostatistics.separation import Separation, sphere_radius
 from geoloc.geostatistics.variogram_fit import VariogramFit
 
 AtData: TypeAlias = Literal["exact", "filtered"]
 """What the nugget is: part of the field, or error of measurement."""
-Duplicates: TypeAlias = Literal["error", "mean"]
+Mean: TypeAlias = float | np.ndarray | Tensor
 
 MOST_PLACES = 10_000
-_NUMBERS_AT_A_TIME = 1 << 23
-_SUM_TOLERANCE = 1e-6
+_NUMBERS_AT_A_TIME = 1 << 22
+_NUMBERS_IN_CACHE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,21 +75,46 @@ def ordinary_kriging(
         DataError: there are no places, values do not fit them or are not finite, a place is there
             twice, or the system has no solution.
 
-    Source: G. Matheron, "Principles of geostatistics", Economic Geology 58, 1963; in the form of
-    N. Cressie, Statistics for Spatial Data, 1993, eqs. 3.2.12 to 3.2.16, filtered as in 3.2.26.
+    Source: G. Matheron, "Principles of geostatistics", Economic Geology 58, 1963; N. Cressie,
+    Statistics for Spatial Data, 1993, section 3.2, filtered as in eq. 3.2.26.
     """
-    _check_choices(fit, neighbours, at_data, duplicates)
-    separation = _separation(fit)
-    position = separation.positions(places)
-    value = _values(values, position)
-    repeats_stay = at_data == "filtered" and fit.nugget > 0
-    if duplicates == "mean" or not repeats_stay:
-        position, value = _distinct(position, value, separation, duplicates)
-    target = separation.positions(targets).to(position.device)
-    system = _System(fit=fit, separation=separation, filtered=at_data == "filtered")
-    if neighbours is None or neighbours >= len(position):
-        return system.from_all(position, value, target)
-    return system.from_nearest(position, value, target, neighbours)
+    return _Field(fit, at_data, neighbours, duplicates).kriged(places, values, targets, mean=None)
+
+
+def simple_kriging(
+    places: Num[np.ndarray, "place ..."] | Num[Tensor, "place ..."],
+    values: Num[np.ndarray, "value ..."] | Num[Tensor, "value ..."],
+    targets: Num[np.ndarray, "target ..."] | Num[Tensor, "target ..."],
+    fit: VariogramFit,
+    *,
+    mean: Mean,
+    neighbours: int | None = None,
+    at_data: AtData | str = "exact",
+    duplicates: Duplicates | str = "error",
+) -> Kriged:
+    """Estimate a field whose mean is known: far from all places it is the mean.
+
+    The weights are free, and the variance is never above that of `ordinary_kriging`, nor above
+    the sill.
+
+    Args:
+        places: as in `ordinary_kriging`, like all that is not named here.
+        values: at the places.
+        targets: where to estimate.
+        fit: the variogram's model.
+        mean: of the field, for all values of a place or for each; 0 for residuals.
+        neighbours: how many of the nearest places each target is estimated from.
+        at_data: what the nugget is.
+        duplicates: what becomes of places given twice.
+
+    Raises:
+        ConfigError: as `ordinary_kriging`; or the mean does not fit the values.
+        CoordinateError: a place or target is not finite or out of range.
+        DataError: as `ordinary_kriging`.
+
+    Source: N. Cressie, Statistics for Spatial Data, 1993, eqs. 3.4.2 and 3.4.3.
+    """
+    return _Field(fit, at_data, neighbours, duplicates).kriged(places, values, targets, mean=mean)
 
 
 def krige_each(
@@ -103,126 +127,125 @@ def krige_each(
 ) -> tuple[Float64[Tensor, "batch target"], Float64[Tensor, "batch target"]]:
     """Estimates and variances of many fields at once, each from places of its own.
 
-    Arguments and errors are those of `ordinary_kriging`, with a batch in front; places that
-    repeat are only found out where the system has no solution.
+    Arguments and errors are those of `ordinary_kriging`, with a batch in front; places are not
+    asked whether they repeat.
     """
-    _check_choices(fit, None, at_data, "error")
-    separation = _separation(fit)
+    field = _Field(fit, at_data, None, "error")
     batch, count = values.shape
-    position = separation.positions(places.flatten(0, 1)).unflatten(0, (batch, count))
-    target = separation.positions(targets.flatten(0, 1)).unflatten(0, (batch, targets.shape[1]))
-    system = _System(fit=fit, separation=separation, filtered=at_data == "filtered")
-    return system.estimate(system.between(position), position, values.to(position), target)
+    position = field.positions(places.flatten(0, 1)).unflatten(0, (batch, count))
+    target = field.positions(targets.flatten(0, 1)).unflatten(0, (batch, targets.shape[1]))
+    system = field.system(None)
+    value, variance = system.estimate(
+        system.solve(position, values.to(position)[..., None]), target
+    )
+    return value[..., 0], variance
 
 
-def kriging_weights(
-    between: Float64[Tensor, "*batch place place"],
-    to_target: Float64[Tensor, "*batch place target"],
-) -> tuple[Float64[Tensor, "*batch place target"], Float64[Tensor, "*batch target"]]:
-    """Weights of ordinary kriging and its Lagrange multiplier, from semivariances.
+class _Field:
+    """A model of a field, and how it is to be kriged."""
 
-    Solves [G 1; 1' 0] [w; m] = [g; 1] for any number of targets and of systems; an estimate is
-    the sum of w times values, its variance the sum of w times g, plus m.
+    def __init__(
+        self, fit: VariogramFit, at_data: str, neighbours: int | None, duplicates: str
+    ) -> None:
+        _check_choices(fit, neighbours, at_data, duplicates)
+        self._fit, self._neighbours, self._duplicates = fit, neighbours, duplicates
+        self._filtered = at_data == "filtered"
+        radius = sphere_radius(fit.unit) if fit.metric == "great_circle" else 0.0
+        self._separation = Separation(metric=fit.metric, radius=radius)
 
-    Args:
-        between: semivariances of the places with one another, 0 on the diagonal.
-        to_target: semivariances of the places with the targets.
+    def positions(self, places: np.ndarray | Tensor) -> Tensor:
+        """Places as the model measures them."""
+        return self._separation.positions(places)
 
-    Raises:
-        DataError: a system has no single solution.
-    """
-    size, targets = to_target.shape[-2:]
-    # the ones beside semivariances: of a like size, whatever the unit of the values
-    unit = between.amax(dim=(-2, -1), keepdim=True)
-    unit = torch.where(unit > 0, unit, 1.0)
-    ones = between.new_ones((*between.shape[:-2], size, 1))
-    top = torch.cat([between / unit, ones], dim=-1)
-    bottom = torch.cat([ones.mT, between.new_zeros((*between.shape[:-2], 1, 1))], dim=-1)
-    wanted = torch.cat([to_target / unit, ones.new_ones((*ones.shape[:-2], 1, targets))], dim=-2)
-    solution, info = torch.linalg.solve_ex(torch.cat([top, bottom], dim=-2), wanted)
-    weight = solution[..., :size, :]
-    wrong = (weight.sum(dim=-2) - 1.0).abs() > _SUM_TOLERANCE
-    if bool(info.any()) or bool(wrong.any()) or not bool(torch.isfinite(weight).all()):
-        raise DataError(
-            "kriging: the system has no single solution; places are too near one another for this "
-            "model: give it a nugget, or merge places"
+    def system(self, known_mean: Tensor | None) -> KrigingSystem:
+        """The equations of this field."""
+        return KrigingSystem(
+            fit=self._fit,
+            separation=self._separation,
+            filtered=self._filtered,
+            known_mean=known_mean,
         )
-    return weight, solution[..., size, :] * unit[..., 0, :]
+
+    def kriged(
+        self,
+        places: np.ndarray | Tensor,
+        values: np.ndarray | Tensor,
+        targets: np.ndarray | Tensor,
+        *,
+        mean: Mean | None,
+    ) -> Kriged:
+        """Estimates at targets, from all places or the nearest."""
+        position = self.positions(places)
+        value = usable_values(values, position)
+        if not (self._filtered and self._fit.nugget > 0) or self._duplicates == "mean":
+            position, value = distinct_places(position, value, self._separation, self._duplicates)
+        target = self.positions(targets).to(position.device)
+        system = self.system(None if mean is None else _known_mean(mean, value))
+        flat = value.reshape(len(value), -1)
+        k = self._neighbours
+        if k is None or k >= len(position):
+            found = _from_all(system, position, flat, target)
+        else:
+            found = _from_nearest(system, position, flat, target, k=k)
+        return Kriged(value=found[0].reshape(len(target), *value.shape[1:]), variance=found[1])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _System:
-    """What turns positions into systems of kriging."""
-
-    fit: VariogramFit
-    separation: Separation
-    filtered: bool
-
-    def from_all(self, position: Tensor, value: Tensor, target: Tensor) -> Kriged:
-        """Every target from every place: one matrix for all."""
-        if len(position) > MOST_PLACES:
-            raise ConfigError(
-                f"kriging from {len(position)} places at once asks for a matrix of that many rows: "
-                f"give neighbours, or at most {MOST_PLACES} places"
-            )
-        between = self.between(position)
-        block = max(1, _NUMBERS_AT_A_TIME // len(position))
-        blocks = target.split(block) if len(target) else (target,)
-        parts = [self.estimate(between, position, value, some) for some in blocks]
-        estimate, variance = (torch.cat(each) for each in zip(*parts, strict=True))
-        return Kriged(value=estimate, variance=variance)
-
-    def from_nearest(self, position: Tensor, value: Tensor, target: Tensor, k: int) -> Kriged:
-        """Every target from its nearest places: one small matrix a target."""
-        tree = KDTree(position.cpu().numpy())
-        _, found = tree.query(target.cpu().numpy(), k=k)
-        near = torch.from_numpy(np.asarray(found, dtype=np.int64).reshape(-1, k))
-        near = near.to(position.device)
-        block = max(1, _NUMBERS_AT_A_TIME // (k + 1) ** 2)
-        estimates: list[Tensor] = [value.new_empty((0, *value.shape[1:]))]
-        variances: list[Tensor] = [value.new_empty(0)]
-        for rows, to in zip(near.split(block), target.split(block), strict=True):
-            around = position[rows]
-            part = self.estimate(self.between(around), around, value[rows], to[:, None])
-            estimates.append(part[0][:, 0])
-            variances.append(part[1][:, 0])
-        return Kriged(value=torch.cat(estimates), variance=torch.cat(variances))
-
-    def estimate(
-        self, between: Tensor, position: Tensor, value: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Estimates and variances of one system, or of a batch of them."""
-        semivariance = self._semivariance(self._lag(position, target), apart=1.0)
-        weight, multiplier = kriging_weights(between, semivariance)
-        variance = (weight * semivariance).sum(dim=-2) + multiplier
-        if self.filtered:
-            variance = variance - self.fit.nugget
-        flat = value.reshape(*weight.shape[:-1], math.prod(value.shape[weight.ndim - 1 :]))
-        estimate = (weight.mT @ flat).reshape(*variance.shape, *value.shape[weight.ndim - 1 :])
-        return estimate, variance.clamp(min=0.0)
-
-    def between(self, position: Tensor) -> Tensor:
-        """Semivariances of places with one another."""
-        lag = self._lag(position, position)
-        apart = 1.0 - torch.eye(lag.shape[-1], dtype=lag.dtype, device=lag.device)
-        return self._semivariance(lag, apart=apart)
-
-    def _semivariance(self, lag: Tensor, *, apart: Tensor | float) -> Tensor:
-        """Filtered, two measurements differ by the nugget even at one place; one by nothing."""
-        if not self.filtered:
-            return self.fit(lag)
-        noise = self.fit.nugget
-        return (self.fit(lag) - noise * (lag > 0).to(lag) + noise) * apart
-
-    def _lag(self, one: Tensor, other: Tensor) -> Tensor:
-        squared = torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist").square()
-        lag = self.separation.lag(squared)
-        return torch.where(squared <= self.separation.coincident(), 0.0, lag)
+def _from_all(
+    system: KrigingSystem, position: Tensor, value: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Every target from every place: one matrix, factored once."""
+    if len(position) > MOST_PLACES:
+        raise ConfigError(
+            f"kriging from {len(position)} places at once asks for a matrix of that many rows: "
+            f"give neighbours, or at most {MOST_PLACES} places"
+        )
+    solved = system.solve(position, value)
+    block = max(1, _NUMBERS_AT_A_TIME // len(position))
+    parts = [system.estimate(solved, some) for some in target.split(block)]
+    return _joined(parts, value)
 
 
-def _separation(fit: VariogramFit) -> Separation:
-    radius = sphere_radius(fit.unit) if fit.metric == "great_circle" else 0.0
-    return Separation(metric=fit.metric, radius=radius)
+def _from_nearest(
+    system: KrigingSystem, position: Tensor, value: Tensor, target: Tensor, *, k: int
+) -> tuple[Tensor, Tensor]:
+    """Every target from its nearest places: one small matrix a target."""
+    tree = KDTree(position.cpu().numpy())
+    _, found = tree.query(target.cpu().numpy(), k=k)
+    near = torch.from_numpy(np.asarray(found, dtype=np.int64).reshape(-1, k))
+    near = near.to(position.device)
+    block = max(1, _NUMBERS_IN_CACHE // (k * k))
+    # many targets share their places: looking covariances up costs less than computing them again
+    shared = len(position) <= MOST_PLACES and len(position) ** 2 <= len(target) * k**2
+    table = system.between(position).reshape(-1) if shared else None
+    parts: list[tuple[Tensor, Tensor]] = []
+    for rows, to in zip(near.split(block), target.split(block), strict=True):
+        between = None
+        if table is not None:
+            pairs = rows[:, :, None] * len(position) + rows[:, None, :]
+            between = table.index_select(0, pairs.reshape(-1)).reshape(pairs.shape)
+        solved = system.solve(position[rows], value[rows], between=between)
+        part = system.estimate(solved, to[:, None])
+        parts.append((part[0][:, 0], part[1][:, 0]))
+    return _joined(parts, value)
+
+
+def _joined(parts: list[tuple[Tensor, Tensor]], value: Tensor) -> tuple[Tensor, Tensor]:
+    nothing = (value[:0], value.new_empty(0))
+    estimate, variance = zip(nothing, *parts, strict=True)
+    return torch.cat(estimate), torch.cat(variance)
+
+
+def _known_mean(mean: Mean, value: Tensor) -> Tensor:
+    """The mean of each value of a place."""
+    given = torch.as_tensor(mean).detach().to(value)
+    if not bool(torch.isfinite(given).all()):
+        raise ConfigError("kriging: the mean is not finite")
+    try:
+        return given.expand(value.shape[1:]).reshape(-1)
+    except RuntimeError:
+        raise ConfigError(
+            f"kriging: a mean of shape {tuple(given.shape)} for values of {tuple(value.shape[1:])}"
+        ) from None
 
 
 def _check_choices(
@@ -239,47 +262,3 @@ def _check_choices(
         raise ConfigError(f"at_data {at_data!r}: one of {', '.join(get_args(AtData))}")
     if duplicates not in get_args(Duplicates):
         raise ConfigError(f"duplicates {duplicates!r}: one of {', '.join(get_args(Duplicates))}")
-
-
-def _values(values: np.ndarray | Tensor, position: Tensor) -> Tensor:
-    given = torch.from_numpy(np.array(values)) if isinstance(values, np.ndarray) else values
-    given = given.detach().to(position)
-    if not len(position):
-        raise DataError("kriging needs at least one place with a value")
-    if len(given) != len(position):
-        raise DataError(f"kriging: {len(given)} values for {len(position)} places")
-    finite = torch.isfinite(given.reshape(len(given), -1)).all(dim=1)
-    if not bool(finite.all()):
-        row = int(torch.nonzero(~finite)[0])
-        raise DataError(f"kriging: the value of place {row} is not finite; leave the place out")
-    return given
-
-
-def _distinct(
-    position: Tensor, value: Tensor, separation: Separation, duplicates: str
-) -> tuple[Tensor, Tensor]:
-    """Places that differ, with the mean of their values; an error where that is asked for."""
-    pairs = _coincident_pairs(position, separation)
-    if not len(pairs):
-        return position, value
-    if duplicates == "error":
-        one, other = (int(row) for row in pairs[0])
-        raise DataError(
-            f"kriging: places {one} and {other} are one place ({len(pairs)} such pairs): give "
-            "duplicates='mean' to merge them"
-        )
-    count = len(position)
-    linked = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    _, found = connected_components(linked, directed=False)
-    _, first, label = np.unique(found, return_index=True, return_inverse=True)
-    group = torch.from_numpy(label).to(position.device)
-    total = value.new_zeros((len(first), *value.shape[1:])).index_add_(0, group, value)
-    times = value.new_zeros(len(first)).index_add_(0, group, value.new_ones(count))
-    mean = total / times.reshape(-1, *[1] * (value.ndim - 1))
-    return position[torch.from_numpy(first).to(position.device)], mean
-
-
-def _coincident_pairs(position: Tensor, separation: Separation) -> Int64[np.ndarray, "pair 2"]:
-    tree = KDTree(position.cpu().numpy())
-    found = tree.query_pairs(separation.coincident() ** 0.5, output_type="ndarray")
-    return np.asarray(found, dtype=np.int64).reshape(-1, 2)

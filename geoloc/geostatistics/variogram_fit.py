@@ -204,6 +204,14 @@ class VariogramFit:
         sill = self.sill or 1.0
         return apply_to_lags(lambda each: (self.sill - self._semivariance(each)) / sill, lag)
 
+    def at_model_lag(self, lag: Float64[Tensor, "*batch"]) -> Float64[Tensor, "*batch"]:
+        """Semivariances at lags as the model takes them: chords, where `lag_metric` is that."""
+        value = self.nugget * (lag > 0).to(lag.dtype)
+        for each in self.structures:
+            grown = named_model(each.model).function(lag / each.scale, each.shape)
+            value = value + each.partial_sill * grown
+        return value
+
     def slope_range(self, slope: float | None = None) -> float:
         """The first lag, beyond the steepest, where the semivariance grows by less than `slope`.
 
@@ -278,12 +286,7 @@ class VariogramFit:
         return cls.from_json(read_json(path, what="variogram fit"))
 
     def _semivariance(self, lag: Tensor) -> Tensor:
-        t = model_lag(lag, self.lag_metric, self.unit)
-        value = self.nugget * (lag > 0).to(lag.dtype)
-        for each in self.structures:
-            grown = named_model(each.model).function(t / each.scale, each.shape)
-            value = value + each.partial_sill * grown
-        return value
+        return self.at_model_lag(model_lag(lag, self.lag_metric, self.unit))
 
     @staticmethod
     def _column(values: list[float]) -> Tensor:

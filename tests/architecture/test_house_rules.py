@@ -14,6 +14,7 @@ from geoloc.experiment.cells_schema import CellsConfig
 from geoloc.experiment.cluster_schema import ClusterConfig
 from geoloc.experiment.downscaling_schema import DownscalingConfig
 from geoloc.experiment.loading import config_tree, load_config, load_section, read_tree
+from geoloc.experiment.pseudo_label_schema import PseudoLabelConfig
 from geoloc.experiment.schema import Section
 from geoloc.experiment.service_config import load_service_settings
 from geoloc.experiment.spacetime_schema import SpaceTimeConfig
@@ -30,6 +31,7 @@ SYSTEMS: dict[str, type[Section]] = {
     "downscaling": DownscalingConfig,
     "geocells": CellsConfig,
     "mcgta": ClusterConfig,
+    "pseudolabels": PseudoLabelConfig,
     "spacetime": SpaceTimeConfig,
     "spacetime_temperature": SpaceTimeConfig,
 }

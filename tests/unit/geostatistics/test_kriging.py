@@ -16,14 +16,37 @@ from geoloc.geostatistics import (
     gaussian_field,
     given_variogram,
     krige_each,
-    kriging_weights,
     ordinary_kriging,
+    simple_kriging,
 )
 
 SPHERE = given_variogram("exponential", nugget=0.2, partial_sill=1.0, scale=900.0)
 PLANE = given_variogram(
     "spherical", nugget=0.1, partial_sill=2.0, scale=5.0, unit="m", lag_metric="euclidean"
 )
+
+
+ALONG = given_variogram(
+    "exponential", nugget=0.2, partial_sill=1.0, scale=900.0, lag_metric="great_circle"
+)
+
+
+def pykriged(places, values, targets, *, k=None):
+    """The same by PyKrige: longitude first, lags in degrees, and a range of three scales."""
+    from pykrige.ok import OrdinaryKriging
+
+    length = float(np.rad2deg(900.0 / EARTH_RADIUS_KM))
+    model = OrdinaryKriging(
+        places[:, 1] % 360.0,
+        places[:, 0],
+        values,
+        variogram_model="exponential",
+        variogram_parameters={"psill": 1.0, "range": 3.0 * length, "nugget": 0.2},
+        coordinates_type="geographic",
+        exact_values=True,
+    )
+    to = (targets[:, 1] % 360.0, targets[:, 0])
+    return model.execute("points", *to, n_closest_points=k, backend="loop")
 
 
 def near_paris(count, seed, spread_deg=4.0):
@@ -157,20 +180,15 @@ def test_several_values_a_place_are_kriged_side_by_side():
             assert together.value[:, *column].tolist() == pytest.approx(alone.value.tolist())
 
 
-def test_weights_of_batches_are_those_of_each_system_whatever_the_unit_of_the_values():
-    generator = torch.Generator().manual_seed(0)
-    position = torch.rand(6, 5, 2, generator=generator, dtype=torch.float64) * 8
-    target = torch.rand(6, 3, 2, generator=generator, dtype=torch.float64) * 8
-    between, to = PLANE(torch.cdist(position, position)), PLANE(torch.cdist(position, target))
-    weight, multiplier = kriging_weights(between, to)
-    assert weight.sum(dim=1) == pytest.approx(1.0, abs=1e-12)
-    for one in range(6):
-        alone, alone_multiplier = kriging_weights(between[one], to[one])
-        assert torch.allclose(weight[one], alone, atol=1e-12)
-        assert torch.allclose(multiplier[one], alone_multiplier, atol=1e-12)
-    tiny, tiny_multiplier = kriging_weights(between * 1e-12, to * 1e-12)
-    assert torch.allclose(tiny, weight, atol=1e-9)
-    assert torch.allclose(tiny_multiplier * 1e12, multiplier, atol=1e-9)
+def test_weights_sum_to_one_whatever_the_unit_of_the_values():
+    places, targets = near_paris(6, 8), near_paris(3, 9)
+    # the estimates of fields that are 1 at one place and 0 at the others are the weights
+    weight = ordinary_kriging(places, np.eye(6), targets, SPHERE)
+    assert weight.value.sum(dim=1) == pytest.approx(1.0, abs=1e-12)
+    tiny = given_variogram("exponential", nugget=0.2e-12, partial_sill=1e-12, scale=900.0)
+    same = ordinary_kriging(places, np.eye(6), targets, tiny)
+    assert torch.allclose(same.value, weight.value, atol=1e-9)
+    assert torch.allclose(same.variance * 1e12, weight.variance, atol=1e-9)
 
 
 def test_simulated_fields_are_estimated_without_bias_and_with_the_error_that_is_told():
@@ -274,3 +292,118 @@ def test_given_variograms_refuse_what_no_model_can_be():
     fit = given_variogram("stable", partial_sill=2.0, scale=10.0, nugget=0.5, shape=1.0)
     assert fit(1e-9) == pytest.approx(0.5)
     assert fit(10.0) == pytest.approx(0.5 + 2.0 * (1 - math.exp(-1.0)), rel=1e-6)
+
+
+@pytest.mark.parametrize("k", [None, 12])
+def test_estimates_along_great_circles_are_those_of_pykrige(k):
+    generator = np.random.default_rng(30)
+    places = sample_sphere(60, generator=generator)
+    targets = np.concatenate([sample_sphere(9, generator=generator), places[:2]])
+    values = 5.0 + generator.normal(size=60)
+    value, variance = pykriged(places, values, targets, k=k)
+    ours = ordinary_kriging(places, values, targets, ALONG, neighbours=k)
+    assert ours.value.tolist() == pytest.approx(np.asarray(value).tolist(), abs=1e-6)
+    assert ours.variance.tolist() == pytest.approx(np.asarray(variance).tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("k", [None, 8])
+def test_estimates_in_the_plane_are_those_of_pykrige(k):
+    from pykrige.ok import OrdinaryKriging
+
+    generator = np.random.default_rng(31)
+    places, targets = generator.uniform(0, 20, (50, 2)), generator.uniform(0, 20, (11, 2))
+    values = generator.normal(size=50)
+    model = OrdinaryKriging(
+        *places.T,
+        values,
+        variogram_model="spherical",
+        variogram_parameters={"psill": 2.0, "range": 5.0, "nugget": 0.1},
+        exact_values=True,
+    )
+    value, variance = model.execute("points", *targets.T, n_closest_points=k, backend="loop")
+    ours = ordinary_kriging(places, values, targets, PLANE, neighbours=k)
+    assert ours.value.tolist() == pytest.approx(np.asarray(value).tolist(), abs=1e-6)
+    assert ours.variance.tolist() == pytest.approx(np.asarray(variance).tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("at_data", ["exact", "filtered"])
+@pytest.mark.parametrize("on_sphere", [True, False])
+def test_estimates_with_a_known_mean_are_those_of_gstools(at_data, on_sphere):
+    generator = np.random.default_rng(32)
+    if on_sphere:
+        places, targets = (sample_sphere(n, generator=generator) for n in (40, 7))
+        model = gs.Exponential(
+            latlon=True, geo_scale=EARTH_RADIUS_KM, var=1.0, len_scale=900.0, nugget=0.2
+        )
+    else:
+        places, targets = (generator.uniform(0, 20, (n, 2)) for n in (40, 7))
+        model = gs.Spherical(dim=2, var=2.0, len_scale=5.0, nugget=0.1)
+    targets = np.concatenate([targets, places[:2]])
+    values = 3.0 + generator.normal(size=40)
+    theirs = gs.krige.Simple(
+        model, cond_pos=places.T, cond_val=values, mean=3.0, exact=at_data == "exact"
+    )
+    value, variance = theirs(targets.T, return_var=True)
+    fit = SPHERE if on_sphere else PLANE
+    ours = simple_kriging(places, values, targets, fit, mean=3.0, at_data=at_data)
+    noise = fit.nugget if at_data == "filtered" else 0.0
+    assert ours.value.tolist() == pytest.approx(value.tolist(), abs=1e-9)
+    assert (ours.variance + noise).tolist() == pytest.approx(variance.tolist(), abs=1e-9)
+
+
+def test_a_known_mean_is_the_estimate_far_away_and_never_costs_variance():
+    places, values = near_paris(10, 33), np.random.default_rng(34).normal(size=10)
+    both = np.concatenate([near_paris(5, 35), [[-48.0, -178.0]]])
+    known = simple_kriging(places, values, both, SPHERE, mean=2.5)
+    unknown = ordinary_kriging(places, values, both, SPHERE)
+    assert float(known.value[-1]) == pytest.approx(2.5, abs=1e-4)
+    assert float(known.variance[-1]) == pytest.approx(SPHERE.sill, abs=1e-6)
+    assert bool((known.variance <= unknown.variance + 1e-12).all())
+    # told the mean that ordinary kriging estimates, both give one answer
+    ones, sill = np.ones(10), SPHERE.covariance(np.zeros((10, 10)))
+    lag = np.array([[float(great_circle_km(a, b)) for b in places] for a in places])
+    inverse = np.linalg.inv(np.where(np.eye(10) > 0, sill, SPHERE.covariance(lag)))
+    mean = float(ones @ inverse @ values / (ones @ inverse @ ones))
+    told = simple_kriging(places, values, both, SPHERE, mean=mean)
+    assert told.value.tolist() == pytest.approx(unknown.value.tolist(), abs=1e-9)
+
+
+def test_every_value_of_a_place_may_have_a_mean_of_its_own():
+    places, targets = near_paris(7, 36), near_paris(3, 37)
+    values = np.random.default_rng(38).normal(size=(7, 2))
+    mean = np.array([0.5, -4.0])
+    for neighbours in (None, 5):
+        settings = {"neighbours": neighbours, "at_data": "filtered"}
+        together = simple_kriging(places, values, targets, SPHERE, mean=mean, **settings)
+        for column in range(2):
+            alone = simple_kriging(
+                places, values[:, column], targets, SPHERE, mean=float(mean[column]), **settings
+            )
+            assert together.value[:, column].tolist() == pytest.approx(alone.value.tolist())
+    with pytest.raises(ConfigError, match="a mean of shape"):
+        simple_kriging(places, values, targets, SPHERE, mean=np.ones(3))
+    with pytest.raises(ConfigError, match="mean is not finite"):
+        simple_kriging(places, values, targets, SPHERE, mean=math.nan)
+
+
+@pytest.mark.parametrize("at_data", ["exact", "filtered"])
+def test_looked_up_covariances_give_what_computed_ones_give(at_data):
+    places, values = near_paris(20, 39), np.random.default_rng(40).normal(size=20)
+    targets = near_paris(30, 41)
+    # thirty targets from five places each share a table; a few alone do not
+    together = ordinary_kriging(places, values, targets, SPHERE, neighbours=5, at_data=at_data)
+    for row in range(0, 30, 7):
+        alone = ordinary_kriging(
+            places, values, targets[row : row + 1], SPHERE, neighbours=5, at_data=at_data
+        )
+        assert float(together.value[row]) == pytest.approx(float(alone.value[0]), abs=1e-12)
+        assert float(together.variance[row]) == pytest.approx(float(alone.variance[0]), abs=1e-12)
+
+
+def test_the_smoothest_model_gives_its_data_back():
+    smooth = given_variogram("gaussian", partial_sill=1.0, scale=2000.0)
+    places = near_paris(60, 42)
+    generator = torch.Generator().manual_seed(3)
+    field = gaussian_field(places, smooth.covariance, generator=generator)[0, :, 0]
+    kriged = ordinary_kriging(places, field, places, smooth)
+    assert torch.allclose(kriged.value, field, atol=1e-3)
