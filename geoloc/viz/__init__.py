@@ -1,6 +1,8 @@
 """Pictures of answers and errors: world maps, curves, and a page that shows them together."""
 
 from geoloc.viz.ablation import draw_ablation
+from geoloc.viz.cells_map import draw_cells
+from geoloc.viz.clusters import draw_clusters
 from geoloc.viz.curves import draw_error_curve
 from geoloc.viz.error_map import draw_prediction_map
 from geoloc.viz.maps import closeup_png, draw_query_map, world_map_png
@@ -14,6 +16,8 @@ __all__ = [
     "SpaceTimePicture",
     "closeup_png",
     "draw_ablation",
+    "draw_cells",
+    "draw_clusters",
     "draw_error_curve",
     "draw_prediction_map",
     "draw_query_map",
