@@ -42,8 +42,8 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
-    *(score, errors, shards, split, audit, embed, gallery, variogram, diagnose, config),
-    *(cluster, cells, pseudolabel, spacetime, downscale),
+    *(score, errors, shards, split, audit, embed, gallery, variogram, diagnose),
+    *(cluster, cells, pseudolabel, spacetime, downscale, config),
 )
 
 
