@@ -34,6 +34,17 @@ CSV_COLUMNS: tuple[str, ...] = (
 )
 
 
+class _LineFeeds:
+    """Ends rows with a line feed alone; the writer ends them with two, and so quotes both."""
+
+    def __init__(self, text: io.StringIO) -> None:
+        self._text = text
+
+    def write(self, row: str) -> int:
+        """Write one whole row, as `csv` hands it over."""
+        return self._text.write(row.removesuffix("\r\n") + "\n")
+
+
 def to_csv(results: Sequence[Result], cameras: Mapping[str, CameraPlace] | None = None) -> str:
     """A row a place under the header `CSV_COLUMNS` (RFC 4180 quoting, line feeds).
 
@@ -48,7 +59,7 @@ def to_csv(results: Sequence[Result], cameras: Mapping[str, CameraPlace] | None 
     """
     known = cameras or {}
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(_LineFeeds(buffer), CSV_COLUMNS, extrasaction="ignore")
     writer.writeheader()
     for result in results:
         if isinstance(result, Answer):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geoloc.geodesy import great_circle_km
@@ -233,6 +233,9 @@ def test_format_answers_picks_the_writer(form: Any) -> None:
     assert format_answers(RESULTS, form).endswith("\n")
 
 
+@example(source="0\r", lat=0.0, lon=0.0)
+@example(source="\r1", lat=0.0, lon=0.0)
+@example(source="\n", lat=0.0, lon=0.0)
 @given(source=st.text(), lat=st.floats(-90, 90), lon=st.floats(-180, 180))
 def test_any_source_and_place_come_back(source: str, lat: float, lon: float) -> None:
     place = PlaceAnswer(
