@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from skgstat import data
 
 from geoloc.cli import main
 from geoloc.data.gridded_field import GriddedField
@@ -174,10 +173,10 @@ def test_the_command_writes_a_page_and_says_it_in_words(written, remembered, tmp
     assert "http" not in page
 
 
-def test_two_columns_of_a_table_as_json(tmp_path, capsys):
-    _, zinc = data.meuse(variable="zinc")["sample"]
+def test_two_columns_of_a_table_as_json(tmp_path, capsys, meuse):
+    zinc = np.exp(meuse[1])
     places = sample_sphere(len(zinc), generator=np.random.default_rng(0))
-    table = pd.DataFrame({"lat": places[:, 0], "lon": places[:, 1], "zinc": zinc.ravel()})
+    table = pd.DataFrame({"lat": places[:, 0], "lon": places[:, 1], "zinc": zinc})
     table["guess"] = table["zinc"] + 5.0
     path = tmp_path / "metals.csv"
     table.to_csv(path, index=False)

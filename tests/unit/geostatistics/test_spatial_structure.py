@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from skgstat import data
 
 from geoloc.errors import DataError
 from geoloc.geodesy import great_circle_km, sample_sphere
@@ -67,13 +66,11 @@ def test_semivariances_are_means_over_pairs_within_a_step(places):
     np.testing.assert_allclose(found.variogram.semivariance, list(map(np.mean, halves)), rtol=1e-6)
 
 
-def test_morans_i_of_meuse_as_spdep_has_it():
+def test_morans_i_of_meuse_as_spdep_has_it(meuse):
     # spdep on log zinc with 8 nearest neighbours; coordinates are metres, so put at the equator
-    coordinates, zinc = data.meuse(variable="zinc")["sample"]
+    coordinates, log_zinc = meuse
     degrees = (coordinates - coordinates.mean(axis=0))[:, ::-1] / 111_195.0
-    found = spatial_structure(
-        degrees.copy(), np.log(zinc.ravel().astype(float))[None], bins=lags_between(degrees.copy())
-    )
+    found = spatial_structure(degrees.copy(), log_zinc[None], bins=lags_between(degrees.copy()))
     assert found.neighbours == "8 nearest neighbours"
     assert found.typical_moran.value == pytest.approx(0.48960633721941, abs=1e-8)
     assert found.typical_moran.z == pytest.approx(13.3400028822, abs=1e-6)
