@@ -67,7 +67,7 @@ def _space_lines(spatial: SpatialStructure) -> list[tuple[str, str]]:
         curve = f"rises with lag ({measured}); {_range_sentence(spatial)}"
     lines = [("semivariogram", curve), *[("", f"caution: {words}") for words in _cautions(spatial)]]
     chance = "as by chance" if abs(moran.z) < 1.96 else _moran_words(moran.z)
-    steps = f" at the step in the middle of {len(spatial.moran)}" if len(spatial.moran) > 1 else ""
+    steps = f" (median of {len(spatial.moran)} steps)" if len(spatial.moran) > 1 else ""
     told = (
         f"{moran.value:.3f}{steps}, z {moran.z:.1f}: {spatial.neighbours} "
         f"(typically {spatial.neighbour_km:,.0f} km away) are {chance}"
