@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from geoloc._version import __version__
 from geoloc.artifacts import write_json
 from geoloc.errors import ConfigError
 from geoloc.experiment.build import Say
@@ -23,6 +20,7 @@ from geoloc.experiment.diagnose_fields import (
 from geoloc.experiment.diagnose_page import write_page
 from geoloc.experiment.diagnose_source import ReadField, SourceChoice, read_sources
 from geoloc.experiment.diagnose_text import block, field_lines, pair_lines
+from geoloc.experiment.run_directory import software
 from geoloc.geostatistics import LagBins
 from geoloc.geostatistics.spatial_structure import lags_between
 from geoloc.geostatistics.temporal_structure import MOST_LAGS
@@ -141,7 +139,6 @@ def _bins(read: Sequence[ReadField]) -> LagBins | None:
 
 def _provenance(request: DiagnoseRequest) -> dict[str, Any]:
     choice = request.choice
-    packages = ("numpy", "scipy", "torch")
     return {
         "sources": list(request.sources),
         "columns": list(choice.columns),
@@ -149,9 +146,5 @@ def _provenance(request: DiagnoseRequest) -> dict[str, Any]:
         "places": choice.places,
         "lags": request.lags,
         "seed": choice.seed,
-        "versions": {
-            "python": platform.python_version(),
-            "geoloc": __version__,
-            **{name: metadata.version(name) for name in packages},
-        },
+        **software("scipy"),
     }

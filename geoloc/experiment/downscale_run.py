@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geoloc._version import __version__
 from geoloc.artifacts import write_json, write_text
 from geoloc.downscaling import (
     DownscalingSettings,
@@ -34,7 +31,9 @@ from geoloc.experiment.downscale_text import downscaling_table
 from geoloc.experiment.downscaling_fields import DownscalingFields, fields_of
 from geoloc.experiment.downscaling_schema import DownscalingConfig
 from geoloc.experiment.loading import section_hash
+from geoloc.experiment.run_directory import software
 from geoloc.geostatistics import wasserstein_distance, white_noise_bound
+from geoloc.inference.devices import usable_device
 from geoloc.training.seeding import step_generator
 from geoloc.viz.downscaling_figure import Panel, draw_downscaling
 
@@ -73,7 +72,8 @@ def run_downscaling(
         say: told what is being done.
 
     Raises:
-        ConfigError: settings that contradict one another, or a package that is missing.
+        ConfigError: settings that contradict one another, or a package or a device that is
+            missing.
         DataError: fields that cannot be used.
     """
     seconds: dict[str, float] = {}
@@ -118,8 +118,7 @@ def estimate_fields(
         fields: learnt from and tested on.
         timed: does a named part of the work.
     """
-    gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-    device = torch.device("cuda" if gpu else "cpu")
+    device = usable_device(config.device)
     settings = DownscalingSettings(**config.networks.model_dump())
     long, fine = fields.coarse.to(device), fields.fine.to(device)
     seen = coarsen(fields.test, settings.factor).to(device)
@@ -160,13 +159,10 @@ def estimate_fields(
 
 def _as_json(config: DownscalingConfig, result: DownscalingResult) -> dict[str, Any]:
     fields = result.fields
-    packages = ("torch", "diffusers", "numpy")
     return {
         "schema_version": SCHEMA_VERSION,
         "provenance": {
-            "geoloc": __version__,
-            "python": platform.python_version(),
-            "versions": {package: metadata.version(package) for package in packages},
+            **software("diffusers"),
             "seed": config.seed,
             "config_hash": section_hash(config),
             "config": config.model_dump(mode="json"),

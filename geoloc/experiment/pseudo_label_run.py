@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from geoloc._version import __version__
 from geoloc.artifacts import write_json
 from geoloc.data.station_series import StationSeries
 from geoloc.downstream import (
@@ -36,6 +34,7 @@ from geoloc.experiment.pseudo_label_data import (
     load_series,
 )
 from geoloc.experiment.pseudo_label_schema import PseudoLabelConfig
+from geoloc.experiment.run_directory import software
 from geoloc.geostatistics import VariogramFit, fit_variogram
 from geoloc.viz import draw_station_maps
 
@@ -213,12 +212,10 @@ def _told(series: StationSeries, names: tuple[str, ...], first: _Draw) -> dict[s
 
 
 def _as_json(config: PseudoLabelConfig, result: PseudoLabelResult) -> dict[str, Any]:
-    packages = ("torch", "numpy", "scikit-learn")
     return {
         "schema_version": SCHEMA_VERSION,
         "provenance": {
-            "geoloc": __version__,
-            "versions": {each: metadata.version(each) for each in packages},
+            **software("scikit-learn"),
             "seeds": list(config.seeds),
             "config_hash": section_hash(config),
             "config": config.model_dump(mode="json"),

@@ -188,10 +188,10 @@ def provenance(config: ExperimentConfig) -> dict[str, Any]:
     }
 
 
-def software() -> dict[str, Any]:
-    """The commit and the versions that a result was made with."""
+def software(*also: str) -> dict[str, Any]:
+    """The commit and the versions that a result was made with; `also` of further packages."""
     versions: dict[str, str] = {"python": platform.python_version(), "geoloc": __version__}
-    for package in _RECORDED_PACKAGES:
+    for package in (*_RECORDED_PACKAGES, *also):
         versions[package] = metadata.version(package)
     return {"commit": _commit(), "versions": versions}
 

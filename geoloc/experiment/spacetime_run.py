@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from geoloc._version import __version__
 from geoloc.artifacts import write_json
 from geoloc.experiment.build import Say
 from geoloc.experiment.loading import section_hash
+from geoloc.experiment.run_directory import software
 from geoloc.experiment.spacetime_data import SpaceTimeData, space_time_data
 from geoloc.experiment.spacetime_methods import (
     FULL,
@@ -162,10 +160,7 @@ def _json(config: SpaceTimeConfig, result: SpaceTimeResult) -> dict[str, Any]:
         "methods": [asdict(row) for row in result.rows],
         "config": config.model_dump(mode="json"),
         "provenance": {
-            "geoloc": __version__,
-            "python": platform.python_version(),
-            "torch": metadata.version("torch"),
-            "numpy": metadata.version("numpy"),
+            **software(),
             "seed": config.seed,
             "config_hash": section_hash(config),
         },

@@ -46,3 +46,12 @@ def test_impossible_settings_end_in_one_line(
     assert main(["downscale", str(CONFIG), "networks.tile=32", "--out", str(tmp_path)]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told == "geoloc: a tile of 32 cells does not fit a field of 24 by 24"
+
+
+def test_a_gpu_that_is_not_there_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["downscale", str(CONFIG), "device=cuda", "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == "geoloc: device cuda: torch sees no GPU here; use cpu or auto"
