@@ -1,23 +1,27 @@
 """Downscaling by four: bicubic, a plain U-Net and the diffusion on three fields.
 
-    python benchmarks/downscaling.py [simulated] [temperature] [turbidity] --out runs/downscaling
+    python benchmarks/downscaling.py [simulated] [temperature] [turbidity] --out runs/downscaling \
+        [--seeds 0 1 2]
 
-Seed 0 throughout; all methods that learn have the same training fields, tiles, batches and steps.
-The simulated field's covariance is known, and so is the best estimate: `--kriging` adds simple
-kriging of the fine cells from the current coarse field, and from as many coarse fields as the
-networks see; on average no estimate from those can be nearer. Draws from the true conditional
-distribution have twice its squared error, the mean of M draws 1 + 1 / M times.
+A seed draws the simulated fields or the regions held out, and the weights; with several, means and
+standard deviations end each field. All methods that learn have the same training fields, tiles,
+batches and steps. The simulated field's covariance is known, and so is the best estimate:
+`--kriging` adds simple kriging of the fine cells from the current coarse field, and from as many
+coarse fields as the networks see; on average no estimate from those can be nearer. Draws from the
+true conditional distribution have twice its squared error, the mean of M draws 1 + 1 / M times.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from geoloc.downscaling import coarsen
+from geoloc.downscaling import Judgement, coarsen
 from geoloc.experiment.downscale_run import run_downscaling
 from geoloc.experiment.downscale_text import downscaling_table
 from geoloc.experiment.downscaling_fields import fields_of
@@ -58,9 +62,33 @@ FIELDS = {
 }
 
 
-def config_of(name: str) -> DownscalingConfig:
+def config_of(name: str, seed: int) -> DownscalingConfig:
     """The settings of one of the fields."""
-    return load_section(CONFIG, FIELDS[name], DownscalingConfig)
+    return load_section(CONFIG, (*FIELDS[name], f"seed={seed}"), DownscalingConfig)
+
+
+def over_seeds(judged: Sequence[Mapping[str, Judgement]]) -> str:
+    """Mean and standard deviation of the main figures, a line a method."""
+    lines = [f"{'':24}{'R2':18}{'RMSE':18}{'semivariogram distance':26}last third / first, RMSE"]
+    for method in judged[0]:
+        told: list[str] = []
+        for figure in (
+            lambda each: each.agreement.r2,
+            lambda each: each.agreement.rmse,
+            lambda each: each.semivariogram_distance,
+            growth,
+        ):
+            values = [figure(each[method]) for each in judged]
+            told.append(f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}")
+        lines.append(f"{method:24}{told[0]:18}{told[1]:18}{told[2]:26}{told[3]}")
+    return "\n".join(lines)
+
+
+def growth(found: Judgement) -> float:
+    """RMSE of the last third of the steps over that of the first."""
+    third = max(1, len(found.rmse_by_step) // 3)
+    early, late = found.rmse_by_step[:third], found.rmse_by_step[-third:]
+    return float(np.sqrt(np.mean(late**2) / np.mean(early**2)))
 
 
 def kriging_agreement(config: DownscalingConfig, lags: int) -> str:
@@ -100,19 +128,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("fields", nargs="*", choices=[[], *FIELDS], default=list(FIELDS))
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--kriging", action="store_true")
     args = parser.parse_args()
     for name in args.fields:
-        config = config_of(name)
-        print(f"{name}:")
-        if args.kriging and name == "simulated":
-            print(kriging_agreement(config, 1))
-            print(kriging_agreement(config, config.networks.lags))
-        result = run_downscaling(
-            config, out=args.out / name, say=lambda what: print(f"... {what}", file=sys.stderr)
-        )
-        taken = sum(result.seconds.values())
-        print(f"{downscaling_table(result.judgements)}\n{taken:.0f} s on the clock\n", flush=True)
+        judged: list[Mapping[str, Judgement]] = []
+        for seed in args.seeds:
+            judged.append(run(name, seed, out=args.out, kriging=args.kriging))
+        if len(judged) > 1:
+            print(f"{name}, seeds {args.seeds}:\n{over_seeds(judged)}\n", flush=True)
+
+
+def run(name: str, seed: int, *, out: Path, kriging: bool) -> Mapping[str, Judgement]:
+    """One field with one seed: its table, printed, and its judgements."""
+    config = config_of(name, seed)
+    print(f"{name}, seed {seed}:")
+    if kriging and name == "simulated":
+        print(kriging_agreement(config, 1))
+        print(kriging_agreement(config, config.networks.lags))
+    result = run_downscaling(
+        config,
+        out=out / (name if seed == 0 else f"{name}_{seed}"),
+        say=lambda what: print(f"... {what}", file=sys.stderr),
+    )
+    taken = sum(result.seconds.values())
+    print(f"{downscaling_table(result.judgements)}\n{taken:.0f} s on the clock\n", flush=True)
+    return result.judgements
 
 
 if __name__ == "__main__":

@@ -159,15 +159,14 @@ def everything(count: int, targets: np.ndarray, repeats: int) -> None:
     places, values = in_a_square(count)
     whole = len(targets)
     # n^2 operations a target for everyone, and matrices of data by targets for PyKrige
-    few = min(10_000 if count <= 1_000 else 500, whole)
+    few = min(10_000 if count <= 1_000 else 5_000, whole)
     methods = [
         Method(name="geoloc", krige=ours(places, values, PLANE, None), targets=few),
         Method(name="PyKrige", krige=pykrige(places, values, 0.1), targets=few),
     ]
-    if count <= 1_000:
-        # with 10,000 data it would take a second a target
-        theirs = gstools(places, values, 0.1)
-        methods.append(Method(name="GSTools", krige=theirs, targets=min(1_000, whole)))
+    # with 10,000 data a target takes it a second
+    seen = min(1_000 if count <= 1_000 else 20, whole)
+    methods.append(Method(name="GSTools", krige=gstools(places, values, 0.1), targets=seen))
     compare(f"plane, {count:,} data, all", methods, targets, repeats)
 
 
@@ -183,7 +182,7 @@ def sphere(count: int, targets: np.ndarray, repeats: int) -> None:
         scale=900.0,
         lag_metric="great_circle",
     )
-    few = min(10_000, len(targets))
+    few = min(10_000 if count <= 1_000 else 5_000, len(targets))
     theirs = pykrige(places, values, 900.0, kind="geographic")
     methods = [
         Method(name="geoloc", krige=ours(places, values, fit, None), targets=few),
@@ -204,16 +203,20 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--data", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--nearest", type=int, nargs="+", default=[32, 64])
-    parser.add_argument("--only-nearest", action="store_true", help="nothing from all data")
+    parser.add_argument(
+        "--only", choices=("nearest", "all", "sphere"), nargs="+", help="of the three; all of them"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     targets = np.random.default_rng(0).random((args.targets, 2))
+    only = args.only or ("nearest", "all", "sphere")
     for count in args.data:
-        nearest(count, args.nearest, targets, args.repeats)
-        if not args.only_nearest:
+        if "nearest" in only:
+            nearest(count, args.nearest, targets, args.repeats)
+        if "all" in only:
             everything(count, targets, args.repeats)
-    if not args.only_nearest:
-        sphere(min(args.data), targets, args.repeats)
+        if "sphere" in only:
+            sphere(count, targets, args.repeats)
 
 
 if __name__ == "__main__":

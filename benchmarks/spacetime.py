@@ -5,12 +5,13 @@ stations and places of the networks; the plain network has as many steps of the 
 
 Each run leaves its result and picture under runs/spacetime_benchmark.
 
-Run: python benchmarks/spacetime.py [simulated] [paper] [temperature] [gaps]   (all by default)
+Run: python benchmarks/spacetime.py [simulated] [paper] [temperature] [gaps] [--seeds 0 1 2]
+(all four by default, each with its own seeds)
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,14 @@ CASES = {
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", choices=[[], *CASES], default=list(CASES))
+    parser.add_argument("--seeds", type=int, nargs="+")
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or CASES:
-        path, words, seeds = CASES[name]
+    for name in args.cases:
+        path, words, own = CASES[name]
+        seeds = tuple(args.seeds or own)
         results = [
             run_space_time(
                 load_section(path, (*words, f"seed={seed}"), SpaceTimeConfig),
