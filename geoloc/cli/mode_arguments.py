@@ -49,9 +49,9 @@ def add_mode_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cell-score",
-        choices=("mass", "max", "centroid"),
-        help="what cells are told by: summed softmax of their places, the best, or their mean "
-        "(default: centroid)",
+        choices=("mass", "max", "centroid", "head"),
+        help="what cells are told by: summed softmax of their places, the best, their mean "
+        "(default: centroid), or the head of a run trained with cells, which needs no --cells",
     )
     parser.add_argument(
         "--cell-probe",
@@ -74,9 +74,13 @@ def asked_mode(args: argparse.Namespace, *, name: str | None) -> RetrievalMode |
     from geoloc.errors import ConfigError
     from geoloc.inference.modes import WEIGHT, RetrievalMode
 
-    if args.cells is None and (args.cell_score, args.cell_probe) != (None, None):
-        raise ConfigError("--cell-score and --cell-probe are for --cells FILE")
-    asked = (args.references, args.combine, args.calibration, args.vote_km, args.cells, name)
+    by_head = args.cell_score == "head"
+    if args.cells is None and not by_head and (args.cell_score, args.cell_probe) != (None, None):
+        raise ConfigError("--cell-score and --cell-probe need --cells FILE, or --cell-score head")
+    asked = (
+        *(args.references, args.combine, args.calibration, args.vote_km),
+        *(args.cells, args.cell_score, name),
+    )
     if all(value is None for value in asked) and not args.csls:
         return None
     if args.calibration is not None and not args.csls:

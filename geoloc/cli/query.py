@@ -141,14 +141,19 @@ def _mode_words(args: argparse.Namespace) -> dict[str, object]:
     """How the arguments change what answers, beside model and gallery."""
     from geoloc.artifacts import sha256_of
 
-    names = ("mode", "references", "combine", "csls", "calibration", "vote_km", "index")
+    names = (
+        *("mode", "references", "combine", "csls", "calibration", "vote_km", "index"),
+        *("cells", "cell_score", "cell_probe"),
+    )
     words: dict[str, object] = {}
     for name in names:
         value = getattr(args, name)
         if isinstance(value, Path):
             words[name] = os.path.realpath(value)
             # A folder embedded anew may have as many images as before.
-            words[f"{name}_sha256"] = sha256_of(value / "embedded.json")
+            words[f"{name}_sha256"] = sha256_of(
+                value / "embedded.json" if value.is_dir() else value
+            )
         # By identity: a weight of 0 is a weight.
         elif value is not None and value is not False:
             words[name] = value

@@ -151,6 +151,7 @@ def refuse_contradictions(args: argparse.Namespace) -> None:
 def _input_rules(args: argparse.Namespace) -> list[Rule]:
     several = bool(args.together or args.trip)
     how = "--trip" if args.trip else "--together"
+    cells_first = args.cells is not None or args.cell_score is not None
     no_place = args.exif == "skip" or (args.together is not None and args.exif != "ignore")
     return [
         (not args.images and not args.stdin and not args.text, _WHAT_TO_ASK),
@@ -158,6 +159,7 @@ def _input_rules(args: argparse.Namespace) -> list[Rule]:
         ("" in args.images, "an IMAGE has an empty name: name a file or a folder (. is this one)"),
         (several and bool(args.text), f"{how} is of images: leave --text out"),
         (several and no_place, f"{how} asks about all images: leave --exif {args.exif} out"),
+        (several and cells_first, f"{how} compares with all places: leave cells out"),
     ]
 
 

@@ -60,6 +60,8 @@ def read_cells_data(config: CellsConfig, *, say: Say) -> CellsData:
         _of_experiment(config, say) if config.experiment else _of_file(config, say)
     )
     first, _ = distinct_places(train.latlon_deg)
+    if len(first) < len(train.latlon_deg):
+        say(f"{len(train.latlon_deg):,} rows at {len(first):,} places: the first of each counts")
     kept = torch.from_numpy(first)
     train = PlacedFeatures(latlon_deg=train.latlon_deg[first], feature=train.feature[kept])
     component, explained = principal_components(train.feature, config.components)
@@ -78,19 +80,23 @@ def principal_components(
     """The first components, scaled to a mean variance of one, and the share of variance they hold.
 
     Raises:
-        DataError: there are fewer features or places than components, or features are all equal.
+        DataError: there are fewer features or places than components, or features are not finite or
+            all equal.
     """
     if count > min(feature.shape[1], len(feature) - 1):
         raise DataError(
             f"{count} components of {len(feature)} places with {feature.shape[1]} features: take "
             "fewer (components)"
         )
+    if not bool(torch.isfinite(feature).all()):
+        row = int((~torch.isfinite(feature).all(dim=1)).nonzero()[0])
+        raise DataError(f"the features of place {row + 1} are not finite: leave such places out")
+    if bool((feature == feature[0]).all()):
+        raise DataError("all features are equal: there is nothing to tell places apart by")
     centred = feature.double() - feature.double().mean(dim=0)
     covariance = centred.T @ centred / len(centred)
     value, vector = torch.linalg.eigh(covariance)
     held = value[-count:].sum()
-    if not float(held) > 0.0:
-        raise DataError("all features are equal: there is nothing to tell places apart by")
     component = centred @ vector[:, -count:].flip(1)
     scaled = component / (held / count).sqrt()
     return scaled.numpy(), float(held / value.clamp(min=0).sum())

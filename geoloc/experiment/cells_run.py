@@ -68,10 +68,10 @@ def make_cells(config: CellsConfig, *, out: Path, say: Say) -> CellsResult:
         ConfigError: settings contradict each other, or a library is missing.
         DataError: there is nothing to read, or it has too few places.
     """
+    sizes = CellSizes(**config.sizes.model_dump())
     data = read_cells_data(config, say=say)
     places = data.train.latlon_deg
     label, clusters = _clusters(config, data, say)
-    sizes = CellSizes(**config.sizes.model_dump())
     cell = sized_cells(places, data.component, label, sizes)
     provenance = {**software(), **data.provenance, "config_hash": section_hash(config)}
     cells = geocells_of(places, cell, provenance=provenance)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
+from pandas.api.types import is_datetime64_any_dtype
 
 from geoloc.errors import DataError
 from geoloc.experiment.cluster_schema import ClusterConfig, TableSection, WorldSection
@@ -67,13 +68,16 @@ def _drawn(world: WorldSection) -> Observed:
 
 def _read(table: TableSection) -> Observed:
     frame = _frame(table.path)
+    if frame.empty:
+        raise DataError(f"{table.path} has no rows")
     features = _numbers(frame, table.features, table.path)
     if table.standardise:
-        spread = features.std(axis=0)
-        if not (spread > 0).all():
-            column = table.features[int(np.argmin(spread))]
+        # the standard deviation of equal numbers may round to above 0
+        constant = np.ptp(features, axis=0) == 0
+        if constant.any():
+            column = table.features[int(constant.argmax())]
             raise DataError(f"{table.path}: column {column} is constant: leave it out")
-        features = (features - features.mean(axis=0)) / spread
+        features = (features - features.mean(axis=0)) / features.std(axis=0)
     row = np.arange(len(frame), dtype=np.float64)[:, None]
     places = _numbers(frame, table.places, table.path) if table.places else row
     known = None
@@ -103,6 +107,9 @@ def _numbers(
     frame: pd.DataFrame, columns: tuple[str, ...], path: Path
 ) -> Float64[np.ndarray, "n column"]:
     _refuse_missing(frame, columns, path)
+    for column in columns:
+        if is_datetime64_any_dtype(frame[column]):
+            raise DataError(f"{path}: column {column} holds times: give them as numbers")
     try:
         values = frame[list(columns)].to_numpy(dtype=np.float64)
     except ValueError as error:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.trained_run import TrainedRun
-from geoloc.inference.modes import CORRECTIONS, ModeName, RetrievalMode
+from geoloc.inference.cell_head import cells_alone
+from geoloc.inference.modes import ModeName, RetrievalMode
 from geoloc.retrieval import Candidates, Embedded, Gallery, NearestIndex
 
 
@@ -22,7 +23,8 @@ def mode_rows(
 
     With references these are ``images`` and ``combined`` (with the first gallery's places). CSLS
     adds ``NAME-csls`` for each of them and for each gallery, a vote ``NAME-vote``; with both,
-    ``NAME-csls-vote``. Cells add ``NAME-cells`` for each gallery.
+    ``NAME-csls-vote``. Cells add ``NAME-cells`` for each gallery, and a head's cells ``cells``, its
+    answers without a gallery (see `cells_alone`).
 
     Args:
         asked: the settings; each row takes the mode's name that it needs.
@@ -31,19 +33,21 @@ def mode_rows(
         index: how candidates are searched.
 
     Raises:
-        ConfigError: a gallery has the name of a mode's row, or a setting is out of range.
-        DataError: a folder of images is missing or damaged.
-        MismatchError: another model embedded them.
+        ConfigError: a gallery has the name of a mode's row, or as `RetrievalMode.open`.
+        DataError, MismatchError: as `RetrievalMode.open`.
     """
     found: dict[str, tuple[Candidates, NearestIndex]] = {}
-    cache = trained.run.path / CORRECTIONS
+    run = trained.run.path
     for mode, name, gallery in _rows(asked, galleries):
-        if name in galleries:
-            raise ConfigError(f"a gallery is called {name}, as a retrieval mode is: rename it")
         candidates, searched = mode.open(
-            trained.model, gallery, index=index, device=trained.device, cache=cache
+            trained.model, gallery, index=index, device=trained.device, run=run
         )
         found[name] = replace(candidates, name=name), searched
+    if asked.cell_score == "head":
+        found["cells"] = cells_alone(trained.model, run, device=trained.device)
+    taken = sorted(galleries.keys() & found.keys())
+    if taken:
+        raise ConfigError(f"a gallery is called {taken[0]}, as a retrieval mode is: rename it")
     return found
 
 
@@ -77,13 +81,14 @@ def _rows(
         first = next(iter(galleries.values()))
         bases.append(("image", "images", first))
         bases.append(("combined", "combined", first))
-    plain = replace(asked, csls=False, vote_km=None, cells=None)
+    plain = replace(asked, csls=False, vote_km=None, cells=None, cell_score="centroid")
     settings = {"": plain}
     if asked.csls:
         settings["-csls"] = replace(plain, csls=True)
     if asked.vote_km is not None:
-        settings["-csls-vote" if asked.csls else "-vote"] = replace(asked, cells=None)
-    if asked.cells is not None:
+        voted = replace(plain, csls=asked.csls, vote_km=asked.vote_km)
+        settings["-csls-vote" if asked.csls else "-vote"] = voted
+    if asked.cell_first:
         settings["-cells"] = replace(asked, vote_km=None)
     for ending, each in settings.items():
         for mode, name, gallery in bases:

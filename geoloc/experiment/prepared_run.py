@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from geoloc.batch import GeoBatch
 from geoloc.data.feature_batches import FeatureBatches
-from geoloc.experiment.build import Say, model_spec
+from geoloc.experiment.build import Say
 from geoloc.experiment.prepare_data import features_of, thin
 from geoloc.experiment.refit_diary import RefitDiary
 from geoloc.experiment.run_directory import RunDirectory
@@ -19,7 +19,7 @@ from geoloc.experiment.streams import plain_stream, training_stream
 from geoloc.experiment.training_batches import cached_batches, streamed_batches
 from geoloc.experiment.training_places import keep_training_places, training_places
 from geoloc.experiment.validate import validator
-from geoloc.models import DualEncoder, save_model
+from geoloc.models import DualEncoder, ModelSpec, save_model
 from geoloc.negatives import EpochExpectation, FeatureBank
 from geoloc.ranks import Ranks
 from geoloc.training import TrainingData, Validation
@@ -52,6 +52,7 @@ def prepare_run(
     model: DualEncoder,
     ranks: Ranks,
     *,
+    spec: ModelSpec,
     device: str,
     say: Say,
 ) -> PreparedRun:
@@ -66,7 +67,7 @@ def prepare_run(
     """
     source = config.data.validation
     if config.data.cache_features:
-        return _prepared_from_cache(config, run, model, ranks, device=device, say=say)
+        return _prepared_from_cache(config, run, model, ranks, spec=spec, device=device, say=say)
     data: TrainingData
     # The order of samples is that of the run's beginning, with however many workers it goes on.
     strands = run.config().data.workers
@@ -84,7 +85,12 @@ def prepare_run(
         with ranks.main_first():
             places = training_places(run, config)
         validation = _validation(
-            config, run, batches=lambda: held_out.epoch(0), places=places, device=device
+            config,
+            run,
+            spec=spec,
+            batches=lambda: held_out.epoch(0),
+            places=places,
+            device=device,
         )
     return PreparedRun(
         data=data, validation=validation, expectation=expectation, diary=diary, bank=bank
@@ -103,6 +109,7 @@ def _prepared_from_cache(
     model: DualEncoder,
     ranks: Ranks,
     *,
+    spec: ModelSpec,
     device: str,
     say: Say,
 ) -> PreparedRun:
@@ -133,6 +140,7 @@ def _prepared_from_cache(
         validation = _validation(
             config,
             run,
+            spec=spec,
             batches=lambda: FeatureBatches(held_out, size, shuffle=False).epoch(0),
             places=cache.latlon_deg,
             device=device,
@@ -146,6 +154,7 @@ def _validation(
     config: ExperimentConfig,
     run: RunDirectory,
     *,
+    spec: ModelSpec,
     batches: Callable[[], Iterable[GeoBatch]],
     places: Float64[np.ndarray, "place 2"],
     device: str,
@@ -154,7 +163,7 @@ def _validation(
     metric = config.training.best_metric
 
     def keep(best: DualEncoder, measured: Mapping[str, float]) -> None:
-        save_model(run.model, best, model_spec(config), {"validation": dict(measured)})
+        save_model(run.model, best, spec, {"validation": dict(measured)})
 
     return Validation(
         measure=validator(batches, places, device=device, seed=config.seed),

@@ -23,12 +23,13 @@ from geoloc.experiment.galleries import (
     TRAINING_PLACES,
     gallery_named,
 )
+from geoloc.experiment.kept_cells import keep_cells
 from geoloc.experiment.prepare_data import ensure_earth_tiles
 from geoloc.experiment.prepared_run import PreparedRun, prepare_run
 from geoloc.experiment.processes import joined_processes
 from geoloc.experiment.run_directory import RunDirectory, held, open_run
 from geoloc.experiment.schema import ExperimentConfig
-from geoloc.models import DualEncoder, load_model, save_model
+from geoloc.models import DualEncoder, ModelSpec, load_model, save_model
 from geoloc.ranks import Ranks
 from geoloc.training import (
     ProgressSink,
@@ -78,17 +79,20 @@ def _train(config: ExperimentConfig, ranks: Ranks, *, say: Say) -> TrainOutcome:
         torch.set_num_threads(config.training.threads)
     with ranks.main_first():
         ensure_earth_tiles(config, say=say)
+        if ranks.is_main:
+            keep_cells(run, config)
     device = choose_device(config)
     seed_everything(config.seed, device=device)
+    spec = model_spec(config)
     model = build_dual_encoder(config, say=say)
-    prepared = prepare_run(config, run, model, ranks, device=device, say=say)
+    prepared = prepare_run(config, run, model, ranks, spec=spec, device=device, say=say)
     result = _fit(config, run, model, prepared, ranks=ranks, device=device, say=say)
     if result.interrupted is not None:
         return TrainOutcome(
             run=run, summary=f"stopped at step {result.step:,}", interrupted_by=result.interrupted
         )
     if ranks.is_main:
-        outcome = _finish(config, run, model, result, device=device, say=say)
+        outcome = _finish(config, run, model, result, spec=spec, device=device, say=say)
     else:
         outcome = TrainOutcome(run=run, summary="")
     # A launcher may end all processes when the first of them ends.
@@ -147,12 +151,13 @@ def _finish(
     model: DualEncoder,
     result: TrainingResult,
     *,
+    spec: ModelSpec,
     device: str,
     say: Say,
 ) -> TrainOutcome:
     """Write the model that queries use and its galleries; only then is the run finished."""
     if result.best is None:
-        save_model(run.model, model, model_spec(config))
+        save_model(run.model, model, spec)
     try:
         chosen = load_model(run.model, device=device)
     except CheckpointError as error:

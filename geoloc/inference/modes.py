@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from geoloc.errors import ConfigError
+from geoloc.inference.cell_head import head_cells
 from geoloc.models import DualEncoder
 from geoloc.regions import Geocells
 from geoloc.retrieval import (
@@ -46,7 +47,8 @@ class RetrievalMode:
             None takes the nearest as it is.
         cells: file of geocells, of which the best is sought first and a place within it then (see
             `geoloc.retrieval.CellFirstIndex`); None compares with all places alike.
-        cell_score: what cells are told by.
+        cell_score: what cells are told by; ``head`` seeks the best of the cells that the run's own
+            head names, and takes no file.
         cell_probe: how many of the best cells are searched together.
 
     Raises:
@@ -65,8 +67,15 @@ class RetrievalMode:
     cell_probe: int = 8
 
     def __post_init__(self) -> None:
-        if self.cells is not None and (self.name != "place" or self.csls):
-            raise ConfigError("--cells is for mode place: give no --references and no --csls")
+        if self.cell_first and (self.name != "place" or self.csls):
+            raise ConfigError(
+                "--cells and --cell-score are for mode place: give no --references and no --csls"
+            )
+        if self.cells is not None and self.cell_score == "head":
+            raise ConfigError(
+                "--cell-score head has the cells that the run's head was trained with: give no "
+                "--cells"
+            )
         if self.name != "place" and self.references is None:
             raise ConfigError(f"mode {self.name} needs --references FOLDER (see `geoloc embed`)")
         if self.csls and self.references is None and self.calibration is None:
@@ -75,6 +84,11 @@ class RetrievalMode:
                 "of training or validation images (see `geoloc embed`)"
             )
 
+    @property
+    def cell_first(self) -> bool:
+        """Whether a cell is sought first."""
+        return self.cells is not None or self.cell_score == "head"
+
     def to_json(self) -> dict[str, object]:
         """The settings by name; folders as text."""
         folders = {"references": self.references, "calibration": self.calibration}
@@ -82,9 +96,9 @@ class RetrievalMode:
             name: None if path is None else str(path) for name, path in folders.items()
         }
         told |= {"weight": self.weight, "csls": self.csls, "vote_km": self.vote_km}
-        if self.cells is not None:
+        if self.cell_first:
             how = {"cell_score": self.cell_score, "cell_probe": self.cell_probe}
-            told |= {"cells": str(self.cells), **how}
+            told |= {"cells": None if self.cells is None else str(self.cells), **how}
         return told
 
     def open(
@@ -94,7 +108,7 @@ class RetrievalMode:
         *,
         index: str = "exact",
         device: torch.device | str = "cpu",
-        cache: Path | None = None,
+        run: Path | None = None,
     ) -> tuple[Candidates, NearestIndex]:
         """The candidates, and an index that ranks them.
 
@@ -103,12 +117,14 @@ class RetrievalMode:
             gallery: the places; not looked at by ``image``.
             index: how candidates are searched.
             device: where the model is, and where to search.
-            cache: folder that keeps CSLS's corrections.
+            run: folder of the model's run: it has the cells of the head, and keeps CSLS's
+                corrections.
 
         Raises:
-            ConfigError: a setting is out of range, or there are too few calibration images.
-            DataError: a folder of images is missing or damaged.
-            MismatchError: another model embedded them.
+            ConfigError: a setting is out of range, there are too few calibration images, or the
+                model has no head of cells.
+            DataError: a folder of images or a file of cells is missing or damaged.
+            MismatchError: another model embedded them, or the head names other cells.
         """
         mine = model.fingerprint()
         references = (
@@ -124,27 +140,35 @@ class RetrievalMode:
                 else load_references(self.calibration, model_fingerprint=mine)
             )
             assert told is not None
+            cache = None if run is None else run / CORRECTIONS
             found = found.corrected(told, cache=cache, device=device)
-        scale = float(model.scale().detach())
-        searched = found.index(self._builder(found, scale, index=index, device=device))
+        searched = found.index(self._builder(found, model, run, index=index, device=device))
         if self.vote_km is not None:
+            scale = float(model.scale().detach())
             searched = SpatialVoteIndex(
                 searched, found.latlon_deg, scale=scale, bandwidth_km=self.vote_km
             )
         return found, searched
 
     def _builder(
-        self, found: Candidates, scale: float, *, index: str, device: torch.device | str
+        self,
+        found: Candidates,
+        model: DualEncoder,
+        run: Path | None,
+        *,
+        index: str,
+        device: torch.device | str,
     ) -> Callable[[Tensor], NearestIndex]:
-        if self.cells is None:
+        if not self.cell_first:
             return partial(build_index, index, device=device)
-        cell = Geocells.load(self.cells).cells_of_places(found.latlon_deg)
+        cells = head_cells(model, run) if self.cells is None else Geocells.load(self.cells)
         return partial(
             CellFirstIndex,
-            cell=torch.from_numpy(cell),
+            cell=torch.from_numpy(cells.cells_of_places(found.latlon_deg)),
             score=self.cell_score,
             probe=self.cell_probe,
-            scale=scale,
+            scale=float(model.scale().detach()),
+            head=model.cell_logits,
             device=device,
         )
 

@@ -10,7 +10,7 @@ import torch
 from geoloc.errors import ConfigError, MismatchError
 from geoloc.evaluation.calibration_file import Calibration
 from geoloc.inference.continuous import Decoding
-from geoloc.inference.modes import CORRECTIONS, RetrievalMode
+from geoloc.inference.modes import RetrievalMode
 from geoloc.inference.runs import gallery_folder, read_run
 from geoloc.inference.sureness import kept_calibration
 from geoloc.models import DualEncoder
@@ -52,9 +52,7 @@ def open_run(
     model = load_model(folder / "model", device=str(device), backbone_weights=backbone_weights)
     kept = Gallery.load(places)
     if mode is not None:
-        found, searched = mode.open(
-            model, kept, index=index, device=device, cache=folder / CORRECTIONS
-        )
+        found, searched = mode.open(model, kept, index=index, device=device, run=folder)
         return OpenedRun(
             model=model,
             searched=found,
@@ -104,5 +102,5 @@ def refuse_unfit(
     if decoding != "argmax" and not isinstance(gallery, Gallery):
         raise ConfigError(
             f"decoding {decoding} moves between the places of a gallery: not to be had with "
-            "reference images, CSLS or a vote"
+            "reference images, CSLS, a vote or cells first"
         )

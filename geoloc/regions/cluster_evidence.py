@@ -66,6 +66,15 @@ def prepare(
         raise DataError(f"{len(features)} rows of features for {len(places)} places")
     given = torch.from_numpy(features) if isinstance(features, np.ndarray) else features
     given = given.detach().to(torch.float64)
+    if given.ndim != 2:
+        raise DataError(f"features: expected (n, feature), got {tuple(given.shape)}")
+    if settings.compared is not None and settings.compared < 2:
+        raise ConfigError(
+            f"an observation is compared with two at least, itself among them, not "
+            f"{settings.compared}"
+        )
+    if settings.max_lag is not None and not settings.max_lag > 0:
+        raise ConfigError(f"max_lag must be positive, not {settings.max_lag}")
     separation = Separation.of(LagBins(edges=(0.0, 1.0), unit=settings.unit), settings.metric)
     position = separation.positions(places).to(given.device)
     gaussians = neighbour_gaussians(

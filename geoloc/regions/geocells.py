@@ -78,7 +78,7 @@ class Geocells:
         `load` reads the places.
 
         Raises:
-            DataError: there are fewer than four places, which bound no polygons.
+            DataError: places of different cells are too close to one another to be drawn apart.
         """
         import geopandas
         import shapely

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -119,7 +120,9 @@ def clusters_of(
 
 
 def _check(settings: ClusterSettings) -> None:
-    if not settings.weight >= 0:
+    if not 0 <= settings.weight < math.inf:
         raise ConfigError(f"the weight of the metric must be 0 or more, not {settings.weight}")
-    if not settings.eps > 0:
+    if not 0 < settings.eps < math.inf:
         raise ConfigError(f"eps must be positive, not {settings.eps}")
+    if not math.isfinite(settings.margin):
+        raise ConfigError(f"the margin must be a number, not {settings.margin}")

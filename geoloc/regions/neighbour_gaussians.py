@@ -53,7 +53,9 @@ def nearest_rows(
     if count < 1:
         raise ConfigError(f"an observation needs one neighbour at least, not {count}")
     if len(position) < count:
-        raise DataError(f"{len(position)} observations have no {count} neighbours each")
+        raise DataError(
+            f"{len(position)} observations have no {count} neighbours each: take fewer (neighbours)"
+        )
     tree = KDTree(position, balanced_tree=False)
     found = np.asarray(tree.query(position, k=count)[1], dtype=np.int64)
     return found.reshape(len(position), count)

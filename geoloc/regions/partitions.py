@@ -19,7 +19,7 @@ Partition: TypeAlias = Literal["quadtree", "h3", "k-means", "k-means-both", "cut
 """Boxes, hexagons, clusters of places, of places and features, and cuts without clusters."""
 
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
-_H3_LEVELS = 6
+_H3_LEVELS = 16
 
 
 def partition(
@@ -54,8 +54,7 @@ def partition(
         case "quadtree":
             return _quadtree(latlon_deg, count)
         case "h3":
-            levels = [cells_of(latlon_deg, "h3", level)[0] for level in range(_H3_LEVELS)]
-            return min(levels, key=lambda cell: abs(int(cell.max()) + 1 - count))
+            return _h3(latlon_deg, count)
         case "k-means":
             return _kmeans(unit_vectors(latlon_deg), count, seed)
         case "k-means-both":
@@ -68,6 +67,16 @@ def partition(
             return sized_cells(latlon_deg, feature, whole, heeded)
         case _:
             assert_never(name)
+
+
+def _h3(latlon_deg: np.ndarray, count: int) -> Int64[np.ndarray, " place"]:
+    """The level whose number of cells with places, which grows with it, is nearest to `count`."""
+    tried: list[Int64[np.ndarray, " place"]] = []
+    for level in range(_H3_LEVELS):
+        tried.append(cells_of(latlon_deg, "h3", level)[0])
+        if int(tried[-1].max()) + 1 >= count:
+            break
+    return min(tried, key=lambda cell: abs(int(cell.max()) + 1 - count))
 
 
 def _quadtree(latlon_deg: np.ndarray, count: int) -> Int64[np.ndarray, " place"]:

@@ -1,7 +1,7 @@
 """Retrieval: galleries of places with their embeddings, and the search among them."""
 
 from geoloc.retrieval.candidates import Candidates, load_references, unseen_cosine
-from geoloc.retrieval.cell_first import CELL_SCORES, CellFirstIndex, CellScore
+from geoloc.retrieval.cell_first import CellFirstIndex, CellScore
 from geoloc.retrieval.csls import nearness_to_queries
 from geoloc.retrieval.embed import Embedded, embed_stream
 from geoloc.retrieval.faiss_index import FaissIndex
@@ -29,7 +29,6 @@ from geoloc.retrieval.ranks import own_place_ranks
 from geoloc.retrieval.spatial_vote import SpatialVoteIndex
 
 __all__ = [
-    "CELL_SCORES",
     "INDEX_KINDS",
     "PLACE_FILES",
     "Candidates",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +13,10 @@ from torch import Tensor
 from geoloc.errors import ConfigError
 from geoloc.retrieval.index import Ranking, check_search
 
-CellScore: TypeAlias = Literal["mass", "max", "centroid"]
-"""What cells are told by: summed softmax of their candidates, their best one, or their mean."""
+CellScore: TypeAlias = Literal["mass", "max", "centroid", "head"]
+"""What cells are told by: summed softmax of their candidates, their best one, their mean, or a
+classifier's logits."""
 
-CELL_SCORES: tuple[CellScore, ...] = get_args(CellScore)
 _QUERIES_AT_A_TIME = 256
 _VECTORS_AT_A_TIME = 1 << 16
 
@@ -29,6 +30,8 @@ class CellFirstIndex:
     (J. Sivic and A. Zisserman, ICCV 2003), with cells that are regions. ``max`` and ``mass``
     compare with all: one cell by ``max`` has the best candidate of all in it, and one by ``mass``
     has the greatest sum of softmax, so that many good candidates together outweigh the best.
+    ``head`` asks a classifier of the query for the cell (L. Haas et al., PIGEON, CVPR 2024), and
+    compares with the candidates of the probed cells alone.
 
     Args:
         embedding: unit vectors, one a candidate.
@@ -36,11 +39,12 @@ class CellFirstIndex:
         score: what cells are told by.
         probe: how many of the best cells are searched together.
         scale: factor on scores in the softmax of ``mass``.
+        head: for ``head``: from unit vectors, on `device`, to a logit for each number of a cell.
         device: where to search; by default where `embedding` is.
 
     Raises:
         ConfigError: `probe` is below 1.
-        ValueError: there are no candidates.
+        ValueError: there are no candidates, or ``head`` has none to ask.
     """
 
     def __init__(
@@ -51,19 +55,23 @@ class CellFirstIndex:
         score: CellScore = "centroid",
         probe: int = 8,
         scale: float = 1.0,
+        head: Callable[[Tensor], Tensor] | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         if probe < 1:
             raise ConfigError(f"at least one cell is searched, not {probe}")
         if not len(embedding):
             raise ValueError("an index needs at least one candidate")
+        if score == "head" and head is None:
+            raise ValueError("score head needs a head to ask")
         self._vector = embedding.detach().float().to(device or embedding.device)
         where = self._vector.device
-        _, own, size = cell.to(where).unique(return_inverse=True, return_counts=True)
+        self._number, own, size = cell.to(where).unique(return_inverse=True, return_counts=True)
         self._cell, self._size = own, size
         self._row = own.argsort(stable=True)
         self._first = size.cumsum(0) - size
         self._score: CellScore = score
+        self._head = head
         self._probe, self._scale = min(probe, len(size)), scale
         sums = torch.zeros(len(size), self._vector.shape[1], device=where)
         self._centroid = F.normalize(sums.index_add_(0, own, self._vector), dim=1)
@@ -91,10 +99,11 @@ class CellFirstIndex:
     @torch.no_grad()
     def compared(self, query: Float[Tensor, "query embedding"]) -> Float[Tensor, " query"]:
         """How many vectors each query is compared with where one candidate is asked for."""
-        if self._score != "centroid":
+        if self._score in ("mass", "max"):
             return torch.full((len(query),), float(len(self)))
-        best = self._cell_scores(query.float()).topk(self._probe, dim=1).indices
-        return (len(self._size) + self._size[best].sum(dim=1)).float()
+        query = query.float().to(self._vector.device)
+        best = self._cell_scores(query).topk(self._probe, dim=1).indices
+        return (len(self._size) + self._size[best].sum(dim=1)).float().cpu()
 
     def _search(self, query: Float32[Tensor, "query embedding"], k: int) -> Ranking:
         ranked = self._cell_scores(query).sort(dim=1, descending=True, stable=True).indices
@@ -114,6 +123,8 @@ class CellFirstIndex:
         """(query, cell)."""
         if self._score == "centroid":
             return query @ self._centroid.T
+        if self._head is not None and self._score == "head":
+            return self._head(query)[:, self._number]
         score = query @ self._vector.T
         cell = self._cell.expand(len(query), -1)
         found = score.new_full((len(query), len(self._size)), -torch.inf)

@@ -51,16 +51,21 @@ class CellTask:
     ) -> tuple[Float[Tensor, ""], Mapping[str, Float[Tensor, ""]]]:
         """The weighted loss of a labelled batch, and values worth logging.
 
-        With several processes it is `ranks.size` times this one's share, as of the loss over pairs.
+        With several processes every one calls it with its own part and gets the values of the whole
+        batch; the gradient is `ranks.size` times that of its part, as of the loss over pairs.
         """
         assert batch.cell is not None, "the batch was labelled"
         logits = model.cell_logits(image)
         centre = self._centre_deg.to(batch.latlon_deg.device, non_blocking=True)
         target = cell_targets(batch.latlon_deg, batch.cell, centre, smoothing_km=self.smoothing_km)
-        share = self.ranks.size / sum(self.ranks.counts(len(batch)))
-        loss = share * cell_cross_entropy(logits, target).sum()
-        found = (logits.argmax(dim=1) == batch.cell).float().mean()
-        return self.weight * loss, {"cell_loss": loss.detach(), "cell_top1": found}
+        mine = cell_cross_entropy(logits, target).sum()
+        found = (logits.argmax(dim=1) == batch.cell).sum()
+        whole = self.ranks.total(torch.stack([mine, found, mine.new_tensor(len(batch))]))
+        loss, top1 = whole[:2] / whole[2]
+        asked = self.ranks.size / whole[2] * mine
+        # equal on all processes, so that all or none of them leave a step out
+        value = loss + (asked - asked.detach())
+        return self.weight * value, {"cell_loss": loss, "cell_top1": top1}
 
 
 def cell_targets(

@@ -40,7 +40,7 @@ def make_run(tmp_path):
     write_shards(tmp_path / "train", TRAINING, seed=1)
     write_shards(tmp_path / "test", TEST, seed=2)
 
-    def make(*, finished=True, device="auto", gallery_places=500):
+    def make(*, finished=True, device="auto", gallery_places=500, cells=None):
         tree = {
             "name": "tiny",
             "run_dir": str(tmp_path / "run"),
@@ -63,6 +63,7 @@ def make_run(tmp_path):
                 "frozen_backbone": False,
             },
             "training": {"device": device},
+            "cells": {"file": None if cells is None else str(cells)},
             "evaluation": {
                 "gallery_places": gallery_places,
                 "even_land_places": 50,

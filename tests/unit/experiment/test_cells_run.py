@@ -96,6 +96,17 @@ def test_components_are_those_of_numpys_decomposition():
         principal_components(feature, 8)
     with pytest.raises(DataError, match="all features are equal"):
         principal_components(torch.ones(9, 3), 2)
+    feature[4, 1] = float("nan")
+    with pytest.raises(DataError, match="of place 5 are not finite"):
+        principal_components(feature, 2)
+
+
+def test_rows_at_one_place_are_counted(features, tmp_path, capsys):
+    values = np.load(tmp_path / "f.npz")["values"]
+    np.savez(tmp_path / "f.npz", latlon_deg=features[np.arange(200) // 2], values=values)
+    words = ["cells", str(tmp_path / "cells.yaml"), "compare=[]", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert "200 rows at 100 places: the first of each counts" in capsys.readouterr().err
 
 
 def test_what_cannot_be_made_is_said_so(features, tmp_path, capsys):
@@ -104,7 +115,8 @@ def test_what_cannot_be_made_is_said_so(features, tmp_path, capsys):
     for words, said in (
         (["experiment=demo.yaml"], "either an experiment or features"),
         (["features=none.npz"], "there is nothing at none.npz"),
-        (["sizes.largest=4"], "not both"),
+        # told before anything is read
+        (["sizes.largest=4", "features=none.npz"], "not both"),
         (["sizes.smalest=4"], "did you mean sizes.smallest?"),
         (["components=7"], "take fewer"),
         (["seeds=[]"], "name one at least"),

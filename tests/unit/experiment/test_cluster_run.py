@@ -106,7 +106,20 @@ def test_missing_and_constant_values_are_named(table, tmp_path, capsys):
     frame.to_csv(table, index=False)
     assert main(words(table, "tuning=null", "--out", str(tmp_path / "out"))) == 2
     assert "row 5 has no finite b" in capsys.readouterr().err
-    frame["b"] = 1.0
+    # the standard deviation of equal tenths need not be 0
+    frame["a"], frame["b"] = 0.1, 0.3
     frame.to_csv(table, index=False)
     assert main(words(table, "tuning=null", "--out", str(tmp_path / "out"))) == 2
-    assert "column b is constant" in capsys.readouterr().err
+    assert "column a is constant" in capsys.readouterr().err
+
+
+def test_a_table_without_rows_and_one_of_times_are_refused(table, tmp_path, capsys):
+    frame = pd.read_csv(table)
+    frame.iloc[:0].to_csv(table, index=False)
+    assert main(words(table, "tuning=null", "--out", str(tmp_path / "out"))) == 2
+    assert "has no rows" in capsys.readouterr().err
+    frame["a"] = pd.date_range("2020-01-01", periods=len(frame))
+    frame.to_parquet(tmp_path / "times.parquet")
+    given = words(tmp_path / "times.parquet", "tuning=null", "--out", str(tmp_path / "out"))
+    assert main(given) == 2
+    assert "column a holds times" in capsys.readouterr().err

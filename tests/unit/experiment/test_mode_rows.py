@@ -112,6 +112,10 @@ def test_arguments_that_mean_nothing_alone_are_refused(run, tmp_path, capsys):
         (["--calibration", "x"], "--csls"),
         (["--csls"], "--calibration"),
         (["--cell-probe", "2"], "--cells"),
+        (["--cell-score", "max"], "--cells FILE"),
+        (["--cell-score", "head", "--references", "x"], "no --references"),
+        (["--cell-score", "head", "--cells", "x.parquet"], "give no --cells"),
+        (["--cell-score", "head"], "was trained without a head of cells"),
         (["--cells", "x.parquet", "--references", "x"], "no --references"),
         (["--cells", "x.parquet"], "no geocells at x.parquet"),
     ):
@@ -120,6 +124,10 @@ def test_arguments_that_mean_nothing_alone_are_refused(run, tmp_path, capsys):
     words = ["query", "x.jpg", "--run", str(run.path), "--mode"]
     assert main([*words, "image"]) == 2
     assert "--references" in capsys.readouterr().err
+    for several in ("--trip", "--together=all"):
+        assert main(["query", "x.jpg", "--run", str(run.path), several, "--cells", "x"]) == 2
+        assert f"{several[:6]}" in (told := capsys.readouterr().err)
+        assert "leave cells out" in told
     assert main(["query", "--run", str(run.path)]) == 2
     assert "nothing to ask" in capsys.readouterr().err
     assert main(["query", "--text", "a fjord", "--map", "a.png"]) == 2

@@ -14,6 +14,7 @@ from PIL import Image
 
 from geoloc.cli import main
 from geoloc.models import DualEncoder
+from geoloc.regions import geocells_of
 from geoloc.retrieval import Embedded
 
 
@@ -52,6 +53,23 @@ def test_another_weight_or_other_references_are_another_query(
     save_references(references, model, 1)
     assert main([*words, "--combine", "0"]) == 2
     assert "references_sha256 was" in capsys.readouterr().err
+
+
+def test_other_cells_are_another_query(image: Path, run: Path, tmp_path: Path, capsys) -> None:
+    places = np.random.default_rng(0).uniform((-60, -170), (60, 170), size=(12, 2))
+    file, words = tmp_path / "cells.parquet", ["query", str(image), "--run", str(run)]
+    words += ["--cells", str(file), "--out", str(tmp_path / "a.jsonl"), "--resume"]
+    geocells_of(places, np.arange(12) % 3).save(file)
+    assert main(words) == 0
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main([*words, "--cell-probe", "1"]) == 2
+    assert "cell_probe was null and is 1" in capsys.readouterr().err
+    assert main([*words, "--cell-score", "max"]) == 2
+    assert 'cell_score was null and is "max"' in capsys.readouterr().err
+    geocells_of(places, np.arange(12) % 4).save(file)
+    assert main(words) == 2
+    assert "cells_sha256 was" in capsys.readouterr().err
 
 
 def test_only_new_answers_are_compared(image: Path, run: Path, tmp_path: Path, capsys) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import Delaunay
 
 from geoloc.errors import ConfigError, DataError
 from geoloc.geodesy import pairwise_great_circle_km, sample_sphere, unit_vectors
@@ -56,6 +57,20 @@ def test_the_nearest_pair_across_any_border_is_an_edge_also_of_places_on_one_cir
                 tuple(sorted(pair)) for pair in np.argwhere(block < block.min() + 1e-6).tolist()
             }
             assert shortest & edges
+
+
+@pytest.mark.parametrize("size_deg", [1.0, 1e-3, 1e-5])
+def test_neighbours_in_a_small_region_are_those_of_the_plane(size_deg):
+    generator = np.random.default_rng(3)
+    plane = generator.uniform(-0.5, 0.5, (300, 2))
+    places = np.array([0.0, 170.0]) + plane * size_deg
+    flat = Delaunay(plane).simplices
+    pairs = np.concatenate([flat[:, [0, 1]], flat[:, [0, 2]], flat[:, [1, 2]]])
+    found = {tuple(edge) for edge in neighbour_edges(places).tolist()}
+    near = {tuple(sorted(edge)) for edge in pairs.tolist()}
+    # round the sphere's far side places of the rim are neighbours too
+    assert len(near - found) <= 2
+    assert len(near) > 850
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,7 +7,7 @@ import shapely
 
 from geoloc.errors import CoordinateError, DataError
 from geoloc.geodesy import pairwise_great_circle_km, sample_sphere
-from geoloc.regions import Geocells, geocells_of
+from geoloc.regions import NOISE, CellSizes, Geocells, geocells_of, sized_cells
 from geoloc.regions.cell_polygons import cell_polygons
 
 
@@ -62,12 +62,70 @@ def test_polygons_are_a_partition_of_the_map_that_agrees_with_the_nearest_place(
     assert inside[clear].all()
 
 
-def test_one_cell_is_the_whole_map_and_three_places_bound_no_regions():
-    places = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
-    (whole,) = cell_polygons(places, np.zeros(3, dtype=np.int64))
+def around(size_deg, count=400, seed=0):
+    generator = np.random.default_rng(seed)
+    return np.array([46.2, 6.1]) + generator.uniform(-0.5, 0.5, (count, 2)) * size_deg
+
+
+def grid(step):
+    lat, lon = np.meshgrid(np.arange(-75.0, 76, step), np.arange(-180.0, 180, step), indexing="ij")
+    return np.stack([lat.ravel(), lon.ravel()], axis=1)
+
+
+HALF = np.linspace(0.0, 1.0, 40)
+HARD = {
+    "one hundred metres": (around(1e-3), 1e-3),
+    "a town and the world": (np.concatenate([around(0.1, 200), grid(30.0)]), 0.1),
+    "two places": (np.array([[10.0, 20.0], [-30.0, 150.0]]), 300.0),
+    "three places": (np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]), 300.0),
+    "along a meridian": (np.stack([40 + HALF, np.full(40, 6.0)], axis=1), 90.0),
+    "along the equator": (np.stack([np.zeros(40), 40 * HALF], axis=1), 90.0),
+    "borders through the poles and the antimeridian": (grid(15.0), 300.0),
+    "both poles": (np.concatenate([grid(30.0), [[90.0, 0.0], [-90.0, 0.0]]]), 300.0),
+    "beside the antimeridian": (grid(30.0) + np.array([0.0, 1.0]), 300.0),
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", HARD)
+def test_polygons_where_rounding_poles_and_seam_are_near(name, seed):
+    places, size_deg = HARD[name]
+    generator = np.random.default_rng(seed)
+    cells = geocells_of(places, np.minimum(generator.permutation(len(places)), 6))
+    polygons = cell_polygons(cells.place_deg, cells.cell)
+    assert shapely.is_valid(polygons).all()
+    assert shapely.area(polygons).sum() == pytest.approx(360 * 180)
+    asked = np.array([46.2, 6.1]) + generator.uniform(-0.5, 0.5, (2000, 2)) * size_deg
+    if size_deg > 1.0:
+        polar = np.stack([generator.uniform(89.0, 89.999, 50), generator.uniform(-179, 179, 50)], 1)
+        asked = np.concatenate([sample_sphere(2000, generator=generator), polar, -polar])
+    apart = pairwise_great_circle_km(asked, cells.place_deg)
+    own = cells.cells_of_places(asked)
+    other = np.where(cells.cell[None] != own[:, None], apart, np.inf).min(axis=1)
+    clear = other - apart.min(axis=1) > min(2.0, 2.0 * size_deg)
+    assert clear.mean() > 0.5
+    inside = shapely.contains_xy(polygons[own], asked[:, 1], asked[:, 0])
+    assert inside[clear].all()
+
+
+@pytest.mark.parametrize("seed", [9, 14, 17])
+def test_cells_that_reach_far_as_needles_are_drawn(seed):
+    generator = np.random.default_rng(seed)
+    places = np.array([46.2, 6.1]) + generator.uniform(-0.5, 0.5, (1000, 2)) / 111.0
+    feature = generator.normal(size=(1000, 3))
+    sizes = CellSizes(smallest=5, count=30)
+    cell = sized_cells(places, feature, np.full(1000, NOISE), sizes)
+    polygons = cell_polygons(places, cell)
+    inside = shapely.contains_xy(polygons[cell], places[:, 1], places[:, 0])
+    assert inside.all()
+
+
+def test_one_cell_is_the_whole_map_and_places_a_hair_apart_are_refused():
+    (whole,) = cell_polygons(np.array([[0.0, 0.0]]), np.zeros(1, dtype=np.int64))
     assert whole.area == pytest.approx(360 * 180)
-    with pytest.raises(DataError, match="bound no regions"):
-        cell_polygons(places, np.array([0, 1, 1]))
+    hair = np.concatenate([grid(30.0) + 7.0, [[3.0, 3.0], [3.0, 3.0 + 1e-13]]])
+    with pytest.raises(DataError, match="too close to others"):
+        cell_polygons(hair, np.maximum(np.arange(len(hair)) - len(hair) + 3, 0))
 
 
 def test_geoparquet_comes_back_to_the_bit_and_other_programs_read_it(tmp_path):

@@ -207,6 +207,17 @@ def test_what_cannot_be_clustered():
         metric_constrained_clusters(features, places, settings=replace(LINE, weight=-1.0))
     with pytest.raises(ConfigError, match="eps"):
         metric_constrained_clusters(features, places, settings=replace(LINE, eps=0.0))
+    for wrong, told in (
+        ({"margin": np.nan}, "margin"),
+        ({"weight": np.inf}, "weight"),
+        ({"eps": np.inf}, "eps"),
+        ({"compared": 0}, "two at least"),
+        ({"max_lag": -1.0}, "max_lag must be positive"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            metric_constrained_clusters(features, places, settings=replace(LINE, **wrong))
+    with pytest.raises(DataError, match="take fewer"):
+        prepare(features[:20], places[:20], settings=replace(LINE, neighbours=21))
     prepared = prepare(features, places, settings=LINE)
     with pytest.raises(DataError, match="no label is known"):
         tune(prepared, np.full(40, -1), ClusterGrid())

@@ -56,3 +56,11 @@ def test_worth_by_hand():
 def test_an_impossible_number_of_cells_is_refused(count):
     with pytest.raises(ConfigError, match="cells of 600 places"):
         partition("k-means", *world(), count=count)
+
+
+def test_hexagons_of_a_town_are_small_ones():
+    generator = np.random.default_rng(0)
+    places = np.array([46.2, 6.1]) + generator.uniform(-0.05, 0.05, (400, 2))
+    cell = partition("h3", places, generator.normal(size=(400, 2)), count=40)
+    # a level has seven times as many as the one before
+    assert 40 / 7 < int(cell.max()) + 1 < 40 * 7

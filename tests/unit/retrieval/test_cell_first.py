@@ -19,6 +19,15 @@ def cells(count, of=9, seed=0):
     return torch.where(cell == 4, 5, cell)
 
 
+# as many outputs as cells, of which number 4 is never wanted for want of candidates
+HEAD = torch.randn(9, 6, generator=torch.Generator().manual_seed(7))
+HEAD[4] = 0.0
+
+
+def head(query):
+    return query @ HEAD.T + torch.tensor([0.0] * 4 + [100.0] + [0.0] * 4)
+
+
 def naive(candidate, cell, one, k, *, score, probe, scale):
     """One query by loops over cells and sorted lists."""
     product = (candidate @ one).tolist()
@@ -32,6 +41,8 @@ def naive(candidate, cell, one, k, *, score, probe, scale):
             return max(product[i] for i in members[c])
         if score == "mass":
             return sum(share[i] for i in members[c])
+        if score == "head":
+            return float(HEAD[c] @ one)
         return float(F.normalize(candidate[members[c]].sum(dim=0), dim=0) @ one)
 
     ranked = sorted(members, key=lambda c: -worth(c))
@@ -41,11 +52,11 @@ def naive(candidate, cell, one, k, *, score, probe, scale):
     return order[:k]
 
 
-@pytest.mark.parametrize("score", ["mass", "max", "centroid"])
+@pytest.mark.parametrize("score", ["mass", "max", "centroid", "head"])
 @pytest.mark.parametrize(("probe", "k"), [(1, 1), (1, 40), (3, 7), (50, 5), (2, 10_000)])
 def test_as_a_naive_search_cell_by_cell(score, probe, k):
     candidate, cell, query = vectors(120), cells(120), vectors(11, seed=1)
-    index = CellFirstIndex(candidate, cell, score=score, probe=probe, scale=8.0)
+    index = CellFirstIndex(candidate, cell, score=score, probe=probe, scale=8.0, head=head)
     found = index.search(query, k)
     for one, row, told in zip(query, found.index.tolist(), found.score, strict=True):
         assert row == naive(candidate, cell, one, k, score=score, probe=probe, scale=8.0)
@@ -80,6 +91,8 @@ def test_fewer_vectors_are_compared_the_fewer_cells_are_probed():
     ]
     assert counts[0] < counts[1] < counts[2]
     assert counts[2] == 400 + 19
+    by_head = CellFirstIndex(candidate, cell % 9, score="head", probe=9, head=head)
+    assert by_head.compared(query).tolist() == [400.0 + 9] * 5
     assert CellFirstIndex(candidate, cell, score="mass").compared(query).tolist() == [400.0] * 5
 
 
@@ -89,5 +102,7 @@ def test_what_cannot_be_searched_is_refused():
         CellFirstIndex(candidate, cell, probe=0)
     with pytest.raises(ValueError, match="at least one candidate"):
         CellFirstIndex(candidate[:0], cell[:0])
+    with pytest.raises(ValueError, match="a head to ask"):
+        CellFirstIndex(candidate, cell, score="head")
     with pytest.raises(DataError):
         CellFirstIndex(candidate, cell).search(2.0 * candidate, 1)

@@ -10,6 +10,7 @@ from training_worlds import (
     ImageStream,
     StopAt,
     assert_same_checkpoints,
+    hemispheres,
     make_trainer,
     tiny_model,
 )
@@ -18,7 +19,6 @@ from geoloc.errors import ConfigError
 from geoloc.geodesy import great_circle_km
 from geoloc.losses import cell_cross_entropy, contrastive_loss
 from geoloc.negatives import BatchAndQueue, PlaceQueue
-from geoloc.regions import geocells_of
 from geoloc.training import (
     CellTask,
     Objective,
@@ -30,11 +30,6 @@ from geoloc.training import (
     find_latest,
     seed_everything,
 )
-
-
-def hemispheres():
-    places = np.array([[lat, lon] for lat in (-40.0, 40.0) for lon in (-120.0, 0.0, 120.0)])
-    return geocells_of(places, np.array([0, 0, 0, 1, 1, 1]))
 
 
 def with_head():

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from safetensors.torch import load_file
-from training_worlds import ImageStream, tiny_model
+from training_worlds import ImageStream, hemispheres, tiny_model
 
 from geoloc.batch import GeoBatch
 from geoloc.errors import CheckpointError
@@ -20,6 +20,7 @@ from geoloc.losses import PairLoss, contrastive_loss, graded_contrastive_loss, s
 from geoloc.negatives import BatchAndQueue, PlaceQueue, RuleSettings, build_rule
 from geoloc.ranks import Ranks
 from geoloc.training import (
+    CellTask,
     Objective,
     OptimizerSettings,
     PairTiling,
@@ -33,7 +34,10 @@ CASES: dict[str, tuple[PairLoss, bool, int | None]] = {
     "both_ways": (contrastive_loss, True, None),
     "tiles": (graded_contrastive_loss, True, 30),
     "sigmoid": (sigmoid_loss, False, 30),
+    "cells": (contrastive_loss, False, None),
+    "smoothed_cells": (contrastive_loss, True, 30),
 }
+SMOOTHING_KM = {"cells": 0.0, "smoothed_cells": 3000.0}
 
 
 # Adam divides a gradient by its own size: where that is rounding error, so would the weights be.
@@ -41,7 +45,9 @@ STEADY = OptimizerSettings(learning_rate=3e-3, weight_decay=1e-3, eps=1e-3)
 
 
 class Lines:
-    """Keeps the losses in a file that is never left open."""
+    """Keeps losses and the share of cells found in a file that is never left open."""
+
+    names = ("train/loss", "train/cell_loss", "train/cell_top1")
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +59,8 @@ class Lines:
     def write(self, step: int, values: Mapping[str, float]) -> None:
         if "train/loss" in values:
             with self.path.open("a") as stream:
-                stream.write(f"{step} {values['train/loss']!r}\n")
+                told = (repr(values[name]) for name in self.names if name in values)
+                stream.write(f"{step} {' '.join(told)}\n")
 
     def close(self) -> None:
         pass
@@ -82,15 +89,21 @@ def trainer(folder: Path, case: str, data: ImageStream, ranks: Ranks, **settings
     loss, both_ways, pairs = CASES[case]
     seed_everything(5)
     tiling = PairTiling(loss=loss, both_ways=both_ways, pairs=pairs, ranks=ranks)
+    model, cells = tiny_model(frozen=True), None
+    if case in SMOOTHING_KM:
+        model.add_cell_head(2)
+        km = SMOOTHING_KM[case]
+        cells = CellTask(cells=hemispheres(), weight=2.0, smoothing_km=km, ranks=ranks)
     objective = Objective(
         source=BatchAndQueue(PlaceQueue(9, feature_dim=6), ranks),
         rule=build_rule("distance", RuleSettings(near_km=2000.0)),
         tiling=tiling,
+        cells=cells,
     )
     defaults: dict[str, Any] = {"epochs": 2, "optimizer": STEADY, "log_every_steps": 1}
     sinks = [Lines(folder / "losses")] if ranks.is_main else []
     return Trainer(
-        tiny_model(frozen=True),
+        model,
         data,
         objective,
         settings=TrainerSettings(**(defaults | settings)),
@@ -103,8 +116,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "checkpoints/last/model.safetensors")
 
 
-def losses(folder: Path) -> list[float]:
-    return [float(line.split()[1]) for line in (folder / "losses").read_text().splitlines()]
+def losses(folder: Path) -> list[list[float]]:
+    lines = (folder / "losses").read_text().splitlines()
+    return [[float(word) for word in line.split()[1:]] for line in lines]
 
 
 def _process(rank: int, file: str, out: str) -> None:
@@ -113,6 +127,13 @@ def _process(rank: int, file: str, out: str) -> None:
     ranks = Ranks.joined()
     for case in CASES:
         trainer(Path(out) / case, case, Part(ranks), ranks).run()
+    # A loss that is not finite must stop both: each is told that of the whole batch.
+    task = CellTask(cells=hemispheres(), ranks=ranks)
+    model = tiny_model(frozen=True)
+    model.add_cell_head(2)
+    batch = task.labelled(next(Part(ranks).epoch(0)))
+    value, _ = task.loss(model, batch, model.embed_batch(batch))
+    assert len(ranks.stacked(value.detach()).unique()) == 1
     grouped = Path(out) / "grouped"
     trainer(grouped, "both_ways", Part(ranks), ranks, accumulate=2).run()
     # One process is told to stop; both save at the same step, and go on together.
@@ -144,7 +165,9 @@ def test_loss_and_weights_are_those_of_one_process(
     case: str, together: Path, tmp_path: Path
 ) -> None:
     trainer(tmp_path, case, ImageStream(), Ranks()).run()
-    torch.testing.assert_close(losses(together / case), losses(tmp_path), rtol=0, atol=1e-6)
+    told = losses(tmp_path)
+    assert {len(step) for step in told} == {3 if case in SMOOTHING_KM else 1}
+    torch.testing.assert_close(losses(together / case), told, rtol=0, atol=1e-6)
     alone, shared = weights(tmp_path), weights(together / case)
     for name, tensor in alone.items():
         torch.testing.assert_close(shared[name], tensor, rtol=0, atol=1e-6)

@@ -18,6 +18,7 @@ from geoloc.geodesy import sample_sphere
 from geoloc.losses import PairLoss, contrastive_loss
 from geoloc.models import DualEncoder, ImagePreset, LocationEncoder
 from geoloc.negatives import BatchAndQueue, PlaceQueue
+from geoloc.regions import Geocells, geocells_of
 from geoloc.training import (
     Objective,
     OptimizerSettings,
@@ -56,6 +57,12 @@ def tiny_model(*, frozen: bool = False) -> DualEncoder:
         location_encoder=LocationEncoder((1.0, 4.0), 8, hidden=8, features=4),
         frozen_backbone=frozen,
     )
+
+
+def hemispheres() -> Geocells:
+    """A cell south of the equator and one north of it."""
+    places = np.array([[lat, lon] for lat in (-40.0, 40.0) for lon in (-120.0, 0.0, 120.0)])
+    return geocells_of(places, np.array([0, 0, 0, 1, 1, 1]))
 
 
 class ImageStream:
