@@ -115,7 +115,12 @@ def _model(content: Mapping[str, Any], tensors: dict[str, Tensor], folder: Path)
         load_strict(member, state, source=str(folder / TENSORS))
         members.append(member.eval())
     diaries = [
-        FitDiary(**{**each, "validation": tuple(each["validation"])}) for each in content["diaries"]
+        FitDiary(
+            validation=tuple(each["validation"]),
+            best_epoch=each["best_epoch"],
+            steps=each["steps"],
+        )
+        for each in content["diaries"]
     ]
     return SpaceTimeModel(
         stations=Stations(sites=sites, values=tensors["values"]),
