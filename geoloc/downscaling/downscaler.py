@@ -16,7 +16,7 @@ from geoloc.downscaling.tiles import Tiling
 from geoloc.downscaling.transfer_encoder import TransferEncoder
 
 CONDITIONS = 4
-"""Channels of the diffusion's network beside features: noise, and what `diffusion_channels` gives."""
+"""Channels of the network beside features: noise, and what `diffusion_channels` gives."""
 _AT_ONCE = 64
 
 

@@ -92,8 +92,9 @@ def _state(network: nn.Module, prefix: str) -> dict[str, Tensor]:
 def _downscaler(
     content: Mapping[str, Any], tensors: Mapping[str, Tensor], device: torch.device
 ) -> DiffusionDownscaler | RegressionDownscaler:
-    told = content["settings"]
-    settings = DownscalingSettings(**{**told, "widths": tuple(told["widths"])})
+    told: dict[str, Any] = dict(content["settings"])
+    told["widths"] = tuple(told["widths"])
+    settings = DownscalingSettings(**told)
     scales = Scales(**content["scales"])
 
     def read(network: nn.Module, prefix: str) -> Any:

@@ -13,7 +13,7 @@ from jaxtyping import Float64, Shaped
 from torch import Tensor
 
 from geoloc.artifacts import read_json, write_json
-from geoloc.data.sample_table import read_samples, write_frame
+from geoloc.data.sample_table import is_table, read_samples, write_frame
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.spacetime_data import sites_at
 from geoloc.spacetime import (
@@ -91,9 +91,11 @@ def predict_places(model_folder: Path, places: Path, out: Path) -> pd.DataFrame:
         out: .parquet or .csv, see `prediction_frame`.
 
     Raises:
-        ConfigError: the model is of a plane.
+        ConfigError: the model is of a plane, or `out` says neither kind of table.
         DataError: a file is missing or damaged, or a row has no place.
     """
+    if not is_table(out):
+        raise ConfigError(f"{out}: tables are written as .parquet or .csv")
     model, facts = kept_model(model_folder)
     if model.stations.sites.metric != "great_circle":
         raise ConfigError(f"{model_folder} is of a field on a plane: it knows no latitudes")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from geoloc.downscaling import coarsen
-from geoloc.errors import ConfigError
+from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.downscaling_fields import fields_of
 from geoloc.experiment.downscaling_schema import DownscalingConfig
 from geoloc.experiment.loading import model_from_tree
@@ -102,3 +102,30 @@ def test_cuts_that_the_field_does_not_allow_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=told):
         fields_of(config(source=file, real=keys))
+
+
+def test_axes_of_the_test_are_those_of_its_cells(file: str) -> None:
+    keys = {"fine_steps": 4, "test_steps": 3, "window": [2, 4, 6, 8], "pool": 2}
+    (axes,) = fields_of(config(source=file, networks={"factor": 1}, real=keys)).axes
+    assert axes.latitude_deg.tolist() == [2.5, 4.5, 6.5]
+    assert axes.longitude_deg.tolist() == [4.5, 6.5, 8.5, 10.5]
+    assert axes.time_day.tolist() == [7.0, 8.0, 9.0]
+    keys = {"hold_out": "space", "region_cells": 2, "test_regions": 5}
+    fields = fields_of(config(source=file, real=keys))
+    values = values_of(file)
+    for region, axes in zip(fields.test, fields.axes, strict=True):
+        rows, columns = axes.latitude_deg.astype(int), axes.longitude_deg.astype(int)
+        assert torch.equal(region, values[:, rows][:, :, columns])
+
+
+@pytest.mark.parametrize("step", [0, 4, 9])
+def test_gaps_are_refused_before_anything_is_learnt(file: str, tmp_path: Path, step: int) -> None:
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    arrays["values"][step, 0, :3] = np.nan
+    np.savez(tmp_path / "gaps.npz", **arrays)
+    keys = {"fine_steps": 4, "test_steps": 3}
+    with pytest.raises(DataError, match="3 of 960 values are missing"):
+        fields_of(config(source=str(tmp_path / "gaps.npz"), real=keys))
+    inside = {**keys, "window": [2, 0, 6, 12]}
+    assert fields_of(config(source=str(tmp_path / "gaps.npz"), real=inside)).axes
