@@ -1,7 +1,7 @@
 """Downscaling: fine fields from coarse ones, drawn step by step by a conditional diffusion."""
 
 from geoloc.downscaling.detail import Scales
-from geoloc.downscaling.downscaler import DiffusionDownscaler, RegressionDownscaler
+from geoloc.downscaling.downscaler import DiffusionDownscaler, RegressionDownscaler, tiling_of
 from geoloc.downscaling.files import load_downscaler, save_downscaler
 from geoloc.downscaling.fitting import fit_diffusion, fit_encoder, fit_regression
 from geoloc.downscaling.grids import coarsen, conserve, interpolate, spread
@@ -34,4 +34,5 @@ __all__ = [
     "save_downscaler",
     "spread",
     "structure_of",
+    "tiling_of",
 ]

@@ -28,6 +28,7 @@ from geoloc.downscaling import (
     interpolate,
     judge,
     structure_of,
+    tiling_of,
 )
 from geoloc.experiment.downscale_apply import keep_downscaler, write_arrays
 from geoloc.experiment.downscale_text import downscaling_table
@@ -103,6 +104,7 @@ def run_downscaling(
         DataError: fields that cannot be used.
     """
     seconds: dict[str, float] = {}
+    out.mkdir(parents=True, exist_ok=True)
 
     def timed(what: str, work: Callable[[], Any]) -> Any:
         say(what)
@@ -145,9 +147,14 @@ def estimate_fields(
         config: all settings.
         fields: learnt from and tested on.
         timed: does a named part of the work.
+
+    Raises:
+        ConfigError: a tile does not fit the fields, or a package or a device is missing.
     """
     device = usable_device(config.device)
     settings = DownscalingSettings(**config.networks.model_dump())
+    for each in (fields.fine, fields.test):
+        tiling_of(each, settings)
     long, fine = fields.coarse.to(device), fields.fine.to(device)
     seen = coarsen(fields.test, settings.factor).to(device)
     scales = Scales.of(fine, settings.factor)

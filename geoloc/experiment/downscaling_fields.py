@@ -112,6 +112,9 @@ def _real(source: str, section: RealFieldSection, factor: int, *, seed: int) -> 
         if values.shape[1:] != (rows, columns):
             raise ConfigError(f"the window {section.window} reaches beyond {read.values.shape[1:]}")
     _refuse_gaps(values, read.name)
+    # regions are cut from what there is; a field that is held out in time is used to its edges
+    side = section.pool * (factor if section.hold_out == "time" else 1)
+    _refuse_part_blocks(values, side, read.name)
     values = coarsen(values, section.pool)
     axes = FieldAxes(
         latitude_deg=latitude.reshape(-1, section.pool).mean(axis=1),
@@ -135,6 +138,17 @@ def _refuse_gaps(values: Tensor, name: str) -> None:
         raise DataError(
             f"{name}: {missing:,} of {values.numel():,} values are missing, which networks cannot "
             "learn from: choose a window without gaps (real.window), or fill them"
+        )
+
+
+def _refuse_part_blocks(values: Tensor, side: int, name: str) -> None:
+    rows, columns = (int(size) for size in values.shape[1:])
+    whole = [size // side * side for size in (rows, columns)]
+    if whole != [rows, columns]:
+        hint = f", such as real.window=[0, 0, {whole[0]}, {whole[1]}]" if min(whole) else ""
+        raise DataError(
+            f"{name}: {rows} by {columns} cells cannot be cut into blocks of {side} by {side}: "
+            f"choose a window that can{hint}"
         )
 
 

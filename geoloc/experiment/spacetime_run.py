@@ -98,6 +98,7 @@ def run_space_time(config: SpaceTimeConfig, *, out: Path, say: Say) -> SpaceTime
         DataError: the field cannot be read, or lacks values.
         TrainingError: a network came to nothing.
     """
+    out.mkdir(parents=True, exist_ok=True)
     data = space_time_data(config)
     say(f"{data.name}: {len(data.stations)} stations, {len(data.held_out)} places held out")
     estimates = estimate_all(config, data, say)

@@ -129,3 +129,29 @@ def test_gaps_are_refused_before_anything_is_learnt(file: str, tmp_path: Path, s
         fields_of(config(source=str(tmp_path / "gaps.npz"), real=keys))
     inside = {**keys, "window": [2, 0, 6, 12]}
     assert fields_of(config(source=str(tmp_path / "gaps.npz"), real=inside)).axes
+
+
+@pytest.mark.parametrize(
+    ("factor", "pool", "told"),
+    [
+        (5, 1, "real.window=\\[0, 0, 5, 10\\]"),
+        (2, 3, "real.window=\\[0, 0, 6, 12\\]"),
+        (9, 1, "can$"),
+    ],
+)
+def test_a_field_that_is_not_of_whole_coarse_cells_names_a_window_that_is(
+    file: str, factor: int, pool: int, told: str
+) -> None:
+    keys = {"fine_steps": 4, "test_steps": 3, "pool": pool}
+    with pytest.raises(DataError, match=told):
+        fields_of(config(source=file, networks={"factor": factor}, real=keys))
+
+
+def test_regions_are_cut_from_a_field_whose_edge_is_left_over(file: str) -> None:
+    keys = {"hold_out": "space", "region_cells": 6, "test_regions": 1}
+    fields = fields_of(config(source=file, networks={"factor": 3}, real=keys))
+    assert (len(fields.test), len(fields.fine)) == (1, 1)
+    assert torch.equal(
+        torch.cat([fields.test, fields.fine]).flatten().sort().values,
+        (values_of(file)[:, :6].flatten().sort().values),
+    )

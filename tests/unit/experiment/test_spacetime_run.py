@@ -273,3 +273,10 @@ def test_a_place_that_cannot_be_read_ends_with_one_line(tmp_path, capsys):
     assert "geoloc: trunk location_encoder does not read places on a plane" in (
         capsys.readouterr().err
     )
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_at_once(tmp_path, capsys):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert main(["spacetime", str(SMOKE), "--out", str(taken)]) == 2
+    assert capsys.readouterr().err == f"geoloc: {taken}: File exists\n"
