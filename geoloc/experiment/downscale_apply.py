@@ -123,7 +123,7 @@ def apply_downscaler(request: ApplyRequest, say: Callable[[str], object]) -> Pat
         "latitude_deg": finer(field.latitude_deg, factor),
         "longitude_deg": finer(field.longitude_deg, factor),
         "time_day": field.time_day,
-        "name": np.array(field.name),
+        "name": np.array(f"{field.name}, downscaled"),
         "unit": np.array(field.unit),
     }
     if request.members > 1:
