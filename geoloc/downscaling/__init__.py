@@ -1,7 +1,8 @@
 """Downscaling: fine fields from coarse ones, drawn step by step by a conditional diffusion."""
 
 from geoloc.downscaling.detail import Scales
-from geoloc.downscaling.downscaler import DiffusionDownscaler, RegressionDownscaler
+from geoloc.downscaling.downscaler import DiffusionDownscaler, RegressionDownscaler, tiling_of
+from geoloc.downscaling.files import load_downscaler, save_downscaler
 from geoloc.downscaling.fitting import fit_diffusion, fit_encoder, fit_regression
 from geoloc.downscaling.grids import coarsen, conserve, interpolate, spread
 from geoloc.downscaling.judge import Judgement, Structure, Yardstick, judge, structure_of
@@ -29,6 +30,9 @@ __all__ = [
     "hann_window",
     "interpolate",
     "judge",
+    "load_downscaler",
+    "save_downscaler",
     "spread",
     "structure_of",
+    "tiling_of",
 ]

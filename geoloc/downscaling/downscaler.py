@@ -15,6 +15,8 @@ from geoloc.downscaling.settings import DownscalingSettings
 from geoloc.downscaling.tiles import Tiling
 from geoloc.downscaling.transfer_encoder import TransferEncoder
 
+CONDITIONS = 4
+"""Channels of the network beside features: noise, and what `diffusion_channels` gives."""
 _AT_ONCE = 64
 
 

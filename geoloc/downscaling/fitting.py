@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from geoloc.downscaling.detail import Scales, lagged
 from geoloc.downscaling.diffusion import FieldNetwork, noised
 from geoloc.downscaling.downscaler import (
+    CONDITIONS,
     DiffusionDownscaler,
     RegressionDownscaler,
     diffusion_channels,
@@ -136,7 +137,7 @@ def fit_diffusion(
     first = torch.zeros(coarse.shape[:2], device=fine.device)
     first[:, 0] = 1.0
     first, wanted, coarse = first.flatten(), detail.flatten(0, 1), coarse.flatten(0, 1)
-    inputs = 4 + features.shape[1]
+    inputs = CONDITIONS + features.shape[1]
     with _seeded(generator):
         network = FieldNetwork(inputs=inputs, widths=settings.widths).to(fine.device)
 

@@ -107,7 +107,8 @@ class Judgement:
         lag_r2_gap: mean absolute difference of the lag-R2.
         wasserstein: from the distribution of its values to that of the true ones, in their unit.
         rmse_by_step: of all fields of a step.
-        spread_by_step: standard deviation of its values over that of the true ones, by step.
+        spread_by_step: standard deviation of its values over that of the true ones, by step; nan
+            where all true values of a step are equal.
     """
 
     agreement: Agreement
@@ -183,12 +184,14 @@ def judge(
         lag_r2_gap=_gap(mine.lag_r2, theirs.lag_r2),
         wasserstein=wasserstein_distance(estimate, truth),
         rmse_by_step=error.square().mean(dim=(0, 2, 3)).sqrt().cpu().numpy(),
-        spread_by_step=(_spread(estimate) / _spread(truth)).cpu().numpy(),
+        spread_by_step=_spread_ratio(estimate, truth).cpu().numpy(),
     )
 
 
-def _spread(fields: Tensor) -> Tensor:
-    return fields.to(torch.float64).std(dim=(0, 2, 3))
+def _spread_ratio(estimate: Tensor, truth: Tensor) -> Tensor:
+    one, other = (each.to(torch.float64).std(dim=(0, 2, 3)) for each in (estimate, truth))
+    varies = truth.amax(dim=(0, 2, 3)) > truth.amin(dim=(0, 2, 3))
+    return torch.where(varies, one / other, torch.nan)
 
 
 def _mean_over_cells(correlogram: Tensor) -> np.ndarray:

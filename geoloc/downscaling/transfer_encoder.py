@@ -33,6 +33,11 @@ class TransferEncoder(nn.Module):
         self.decoder = _block(3 * width, width)
         self.head = nn.Conv2d(width, 1, 1)
 
+    @property
+    def feature_count(self) -> int:
+        """How many `features` there are."""
+        return 3 * self.width
+
     def forward(
         self, past: Float[Tensor, "batch lag row column"]
     ) -> Float[Tensor, "batch row column"]:

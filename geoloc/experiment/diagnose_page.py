@@ -36,8 +36,8 @@ def write_page(
     """
     sections = [_field_section(folder, place, each) for place, each in enumerate(fields, 1)]
     sections += [
-        _pair_section(folder, fields[0], other, pair)
-        for other, pair in zip(fields[1:], pairs, strict=True)
+        _pair_section(folder, (fields[0], other), pair, place=place)
+        for place, (other, pair) in enumerate(zip(fields[1:], pairs, strict=True), 2)
     ]
     curves = _curves(folder, fields, pairs)
     if curves is not None:
@@ -96,9 +96,10 @@ def _map(path: Path, series: PlacedSeries) -> ReportFigure:
 
 
 def _pair_section(
-    folder: Path, one: FieldDiagnosis, other: FieldDiagnosis, pair: PairDiagnosis
+    folder: Path, both: tuple[FieldDiagnosis, FieldDiagnosis], pair: PairDiagnosis, *, place: int
 ) -> ReportSection:
-    stem = file_stem(0, other.name).removeprefix("0-")
+    one, other = both
+    stem = file_stem(place, other.name)
     path, names = folder / f"{stem}-against-first.png", (one.name, other.name)
     figures: list[ReportFigure] = []
     if pair.match is not None:

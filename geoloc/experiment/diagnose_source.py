@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,11 +79,13 @@ def read_sources(sources: Sequence[str], choice: SourceChoice) -> list[ReadField
     if tables and not choice.columns:
         raise ConfigError(f"name the number of {tables[0]} with --column")
     found: list[ReadField] = []
+    files: list[str] = []
     for source in sources:
         if not is_table(source):
             grid = read_field(source)
             series = sample_field(grid, choice.places, seed=choice.seed)
             found.append(ReadField(series=series, grid=grid))
+            files.append(source)
             continue
         for column in choice.columns:
             columns = TableColumns(value=column, time=choice.time)
@@ -90,7 +93,29 @@ def read_sources(sources: Sequence[str], choice: SourceChoice) -> list[ReadField
                 Path(source), columns, most_places=choice.places, seed=choice.seed
             )
             found.append(ReadField(series=series))
-    return found
+            files.append(source)
+    return _told_apart(found, files)
+
+
+def _told_apart(read: list[ReadField], sources: list[str]) -> list[ReadField]:
+    """The fields, those of one name called by their files too, or else by their numbers."""
+    names = [each.series.name for each in read]
+    for tails in (
+        [Path(source).name for source in sources],
+        sources,
+        [f"{number}: {Path(source).name}" for number, source in enumerate(sources, 1)],
+    ):
+        count = Counter(names)
+        if max(count.values()) == 1:
+            break
+        names = [
+            each if count[each] == 1 else f"{first.series.name} ({tail})"
+            for each, first, tail in zip(names, read, tails, strict=True)
+        ]
+    return [
+        replace(each, series=replace(each.series, name=name))
+        for each, name in zip(read, names, strict=True)
+    ]
 
 
 def match_fields(one: ReadField, other: ReadField) -> Match | None:

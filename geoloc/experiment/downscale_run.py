@@ -14,8 +14,10 @@ from torch import Tensor
 
 from geoloc.artifacts import write_json, write_text
 from geoloc.downscaling import (
+    DiffusionDownscaler,
     DownscalingSettings,
     Judgement,
+    RegressionDownscaler,
     Scales,
     Structure,
     Yardstick,
@@ -26,7 +28,9 @@ from geoloc.downscaling import (
     interpolate,
     judge,
     structure_of,
+    tiling_of,
 )
+from geoloc.experiment.downscale_apply import keep_downscaler, write_arrays
 from geoloc.experiment.downscale_text import downscaling_table
 from geoloc.experiment.downscaling_fields import DownscalingFields, fields_of
 from geoloc.experiment.downscaling_schema import DownscalingConfig
@@ -39,7 +43,28 @@ from geoloc.viz.downscaling_figure import Panel, draw_downscaling
 
 SCHEMA_VERSION = 1
 BICUBIC, REGRESSION = "bicubic", "plain U-Net"
+FIELDS = "fields.npz"
+"""The test series: truth, coarse, bicubic, plain_unet, draws (a member first), draws_apart."""
 DRAW, MEAN, ALONE = "diffusion, one draw", "diffusion, mean of draws", "diffusion, steps apart"
+
+_STORED = {"bicubic": BICUBIC, "plain_unet": REGRESSION, "draws_apart": ALONE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Estimates:
+    """What the methods made of the test series, and what they learnt.
+
+    Attributes:
+        by_method: estimates, on the CPU.
+        draws: of the diffusion, member by member.
+        diffusion: that drew them.
+        regression: the plain U-Net.
+    """
+
+    by_method: Mapping[str, Tensor]
+    draws: Tensor
+    diffusion: DiffusionDownscaler
+    regression: RegressionDownscaler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +89,9 @@ class DownscalingResult:
 def run_downscaling(
     config: DownscalingConfig, *, out: Path, say: Callable[[str], object]
 ) -> DownscalingResult:
-    """Learn, estimate and judge; writes result.json, table.txt and downscaling.png.
+    """Learn, estimate and judge.
+
+    Writes result.json, table.txt, downscaling.png, `FIELDS`, and a folder for each downscaler.
 
     Args:
         config: all settings.
@@ -77,6 +104,7 @@ def run_downscaling(
         DataError: fields that cannot be used.
     """
     seconds: dict[str, float] = {}
+    out.mkdir(parents=True, exist_ok=True)
 
     def timed(what: str, work: Callable[[], Any]) -> Any:
         say(what)
@@ -86,7 +114,8 @@ def run_downscaling(
         return found
 
     fields = timed("fields", lambda: fields_of(config))
-    estimates = estimate_fields(config, fields, timed)
+    made = estimate_fields(config, fields, timed)
+    estimates = made.by_method
     size = [int(side) for side in fields.test.shape[-2:]]
     yardstick = Yardstick.of_pixels(*size, bins=config.judge.bins, pairs=config.judge.pairs)
     truth = structure_of(fields.test, yardstick)
@@ -103,6 +132,7 @@ def run_downscaling(
     write_json(out / "result.json", _as_json(config, result))
     write_text(out / "table.txt", downscaling_table(judgements) + "\n")
     draw_downscaling(_panel(result), out / "downscaling.png")
+    _keep(config, fields, made, out)
     return result
 
 
@@ -110,16 +140,21 @@ def estimate_fields(
     config: DownscalingConfig,
     fields: DownscalingFields,
     timed: Callable[[str, Callable[[], Any]], Any],
-) -> dict[str, Tensor]:
-    """Train all methods on the same fields and let each estimate the test series, on the CPU.
+) -> Estimates:
+    """Train all methods on the same fields and let each estimate the test series.
 
     Args:
         config: all settings.
         fields: learnt from and tested on.
         timed: does a named part of the work.
+
+    Raises:
+        ConfigError: a tile does not fit the fields, or a package or a device is missing.
     """
     device = usable_device(config.device)
     settings = DownscalingSettings(**config.networks.model_dump())
+    for each in (fields.fine, fields.test):
+        tiling_of(each, settings)
     long, fine = fields.coarse.to(device), fields.fine.to(device)
     seen = coarsen(fields.test, settings.factor).to(device)
     scales = Scales.of(fine, settings.factor)
@@ -148,25 +183,37 @@ def estimate_fields(
         "draws without the step before",
         lambda: diffusion.estimate(seen, generator=chance("draws"), autoregressive=False)[0].cpu(),
     )
-    return {
+    by_method = {
         BICUBIC: interpolate(seen, settings.factor).cpu(),
         REGRESSION: regression.estimate(seen).cpu(),
         DRAW: members[0],
         MEAN: members.mean(dim=0),
         ALONE: alone,
     }
+    return Estimates(by_method=by_method, draws=members, diffusion=diffusion, regression=regression)
+
+
+def _keep(config: DownscalingConfig, fields: DownscalingFields, made: Estimates, out: Path) -> None:
+    """Write the fields of the test and the downscalers."""
+    coarse = coarsen(fields.test, config.networks.factor)
+    tensors = {"truth": fields.test, "coarse": coarse, "draws": made.draws}
+    tensors |= {name: made.by_method[title] for name, title in _STORED.items()}
+    if fields.mean is not None:
+        tensors["mean"] = fields.mean
+    arrays = {name: each.numpy() for name, each in tensors.items()}
+    if fields.axes:
+        for name in ("latitude_deg", "longitude_deg", "time_day"):
+            arrays[name] = np.stack([getattr(each, name) for each in fields.axes])
+    write_arrays(out / FIELDS, arrays)
+    for name, downscaler in (("diffusion", made.diffusion), ("regression", made.regression)):
+        keep_downscaler(downscaler, fields, out / name, _provenance(config))
 
 
 def _as_json(config: DownscalingConfig, result: DownscalingResult) -> dict[str, Any]:
     fields = result.fields
     return {
         "schema_version": SCHEMA_VERSION,
-        "provenance": {
-            **software("diffusers"),
-            "seed": config.seed,
-            "config_hash": section_hash(config),
-            "config": config.model_dump(mode="json"),
-        },
+        "provenance": _provenance(config),
         "field": {"name": fields.name, "unit": fields.unit, "source": fields.source},
         "shapes": {each: list(getattr(fields, each).shape) for each in ("coarse", "fine", "test")},
         "wasserstein_training_to_test": wasserstein_distance(fields.fine, fields.test),
@@ -177,13 +224,22 @@ def _as_json(config: DownscalingConfig, result: DownscalingResult) -> dict[str, 
     }
 
 
+def _provenance(config: DownscalingConfig) -> dict[str, Any]:
+    return {
+        **software("diffusers"),
+        "seed": config.seed,
+        "config_hash": section_hash(config),
+        "config": config.model_dump(mode="json"),
+    }
+
+
 def _judgement_json(judgement: Judgement) -> dict[str, Any]:
     told: dict[str, Any] = {**asdict(judgement.agreement), "r2": judgement.agreement.r2}
     for name in ("semivariogram_distance", "acf_gap", "pacf_gap", "lag_rmse_gap", "lag_r2_gap"):
         told[name] = getattr(judgement, name)
     told["wasserstein"] = judgement.wasserstein
     told["rmse_by_step"] = judgement.rmse_by_step.tolist()
-    told["spread_by_step"] = judgement.spread_by_step.tolist()
+    told["spread_by_step"] = [_finite(each) for each in judgement.spread_by_step.tolist()]
     told["structure"] = _structure_json(judgement.structure)
     return {key: _finite(value) for key, value in told.items()}
 

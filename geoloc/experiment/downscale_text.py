@@ -40,5 +40,7 @@ def _stability(found: Judgement) -> tuple[str, ...]:
         float(np.sqrt(np.mean(part**2)))
         for part in (found.rmse_by_step[:third], found.rmse_by_step[-third:])
     )
-    spread = found.spread_by_step
+    spread = found.spread_by_step[np.isfinite(found.spread_by_step)]
+    if not len(spread):
+        return (f"{early:.4f}", f"{late:.4f}", "-", "-")
     return (f"{early:.4f}", f"{late:.4f}", f"{spread.min():.3f}", f"{spread.max():.3f}")

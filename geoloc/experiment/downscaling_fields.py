@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from geoloc.data.packaged_fields import read_field
 from geoloc.downscaling import coarsen, drifting_fields
-from geoloc.errors import ConfigError
+from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.downscaling_schema import (
     SIMULATED,
     DownscalingConfig,
@@ -18,6 +20,21 @@ from geoloc.experiment.downscaling_schema import (
     SimulatedFieldSection,
 )
 from geoloc.training.seeding import step_generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FieldAxes:
+    """Where and when the cells of a series of fields are.
+
+    Attributes:
+        latitude_deg: of the rows.
+        longitude_deg: of the columns.
+        time_day: of the steps.
+    """
+
+    latitude_deg: Float64[np.ndarray, " row"]
+    longitude_deg: Float64[np.ndarray, " column"]
+    time_day: Float64[np.ndarray, " time"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,6 +49,8 @@ class DownscalingFields:
         fine: fine series, for the networks.
         test: fine series that none has seen.
         south_first: whether the first row is the southernmost; pictures turn it round.
+        axes: of each test series; none of simulated ones.
+        mean: fine field that was taken from all steps, where anomalies are learnt.
     """
 
     name: str
@@ -41,6 +60,8 @@ class DownscalingFields:
     fine: Float32[Tensor, "series time fine_row fine_column"]
     test: Float32[Tensor, "test test_time fine_row fine_column"]
     south_first: bool = False
+    axes: tuple[FieldAxes, ...] = ()
+    mean: Float32[Tensor, "fine_row fine_column"] | None = None
 
 
 def fields_of(config: DownscalingConfig) -> DownscalingFields:
@@ -83,28 +104,57 @@ def _simulated(section: SimulatedFieldSection, factor: int, *, seed: int) -> Dow
 def _real(source: str, section: RealFieldSection, factor: int, *, seed: int) -> DownscalingFields:
     read = read_field(source)
     values = torch.from_numpy(read.values)
+    latitude, longitude = read.latitude_deg, read.longitude_deg
     if section.window is not None:
         row, column, rows, columns = section.window
         values = values[:, row : row + rows, column : column + columns]
+        latitude, longitude = latitude[row : row + rows], longitude[column : column + columns]
         if values.shape[1:] != (rows, columns):
             raise ConfigError(f"the window {section.window} reaches beyond {read.values.shape[1:]}")
+    _refuse_gaps(values, read.name)
+    # regions are cut from what there is; a field that is held out in time is used to its edges
+    side = section.pool * (factor if section.hold_out == "time" else 1)
+    _refuse_part_blocks(values, side, read.name)
     values = coarsen(values, section.pool)
-    cut = _by_time if section.hold_out == "time" else _by_space
-    coarse, fine, test = cut(values, section, factor, seed)
-    return DownscalingFields(
-        name=read.name,
-        unit=read.unit,
-        source=read.source,
-        coarse=coarse,
-        fine=fine,
-        test=test,
-        south_first=bool(read.latitude_deg[0] < read.latitude_deg[-1]),
+    axes = FieldAxes(
+        latitude_deg=latitude.reshape(-1, section.pool).mean(axis=1),
+        longitude_deg=longitude.reshape(-1, section.pool).mean(axis=1),
+        time_day=read.time_day,
     )
+    told = {
+        "name": read.name,
+        "unit": read.unit,
+        "source": read.source,
+        "south_first": bool(read.latitude_deg[0] < read.latitude_deg[-1]),
+    }
+    if section.hold_out == "time":
+        return DownscalingFields(**told, **_by_time(values, section, factor, axes))
+    return DownscalingFields(**told, **_by_space(values, section, factor, (axes, seed)))
+
+
+def _refuse_gaps(values: Tensor, name: str) -> None:
+    missing = int((~torch.isfinite(values)).sum())
+    if missing:
+        raise DataError(
+            f"{name}: {missing:,} of {values.numel():,} values are missing, which networks cannot "
+            "learn from: choose a window without gaps (real.window), or fill them"
+        )
+
+
+def _refuse_part_blocks(values: Tensor, side: int, name: str) -> None:
+    rows, columns = (int(size) for size in values.shape[1:])
+    whole = [size // side * side for size in (rows, columns)]
+    if whole != [rows, columns]:
+        hint = f", such as real.window=[0, 0, {whole[0]}, {whole[1]}]" if min(whole) else ""
+        raise DataError(
+            f"{name}: {rows} by {columns} cells cannot be cut into blocks of {side} by {side}: "
+            f"choose a window that can{hint}"
+        )
 
 
 def _by_time(
-    values: Tensor, section: RealFieldSection, factor: int, _: int
-) -> tuple[Tensor, Tensor, Tensor]:
+    values: Tensor, section: RealFieldSection, factor: int, axes: FieldAxes
+) -> dict[str, Any]:
     last = len(values) - section.test_steps
     first = last - section.fine_steps
     if first < 0:
@@ -112,15 +162,22 @@ def _by_time(
             f"{len(values)} steps are too few for {section.fine_steps} to learn from and "
             f"{section.test_steps} to test on"
         )
-    if section.anomalies:
-        values = values - values[first:last].mean(dim=0)
-    return coarsen(values[None, :last], factor), values[None, first:last], values[None, last:]
+    mean = values[first:last].mean(dim=0) if section.anomalies else None
+    if mean is not None:
+        values = values - mean
+    return {
+        "coarse": coarsen(values[None, :last], factor),
+        "fine": values[None, first:last],
+        "test": values[None, last:],
+        "axes": (replace(axes, time_day=axes.time_day[last:]),),
+        "mean": mean,
+    }
 
 
 def _by_space(
-    values: Tensor, section: RealFieldSection, factor: int, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    side = section.region_cells
+    values: Tensor, section: RealFieldSection, factor: int, where: tuple[FieldAxes, int]
+) -> dict[str, Any]:
+    side, (axes, seed) = section.region_cells, where
     rows, columns = (size // side * side for size in values.shape[1:])
     blocks = values[:, :rows, :columns].unfold(1, side, side).unfold(2, side, side)
     regions = blocks.permute(1, 2, 0, 3, 4).flatten(0, 1)
@@ -130,5 +187,19 @@ def _by_space(
             f"beside {section.test_regions} to test on"
         )
     order = torch.randperm(len(regions), generator=step_generator(seed, 0, "downscaling regions"))
-    test, rest = regions[order[: section.test_regions]], regions[order[section.test_regions :]]
-    return coarsen(rest, factor), rest, test
+    tested, rest = order[: section.test_regions], regions[order[section.test_regions :]]
+
+    def axes_of(number: int) -> FieldAxes:
+        row, column = (side * each for each in divmod(number, columns // side))
+        return replace(
+            axes,
+            latitude_deg=axes.latitude_deg[row : row + side],
+            longitude_deg=axes.longitude_deg[column : column + side],
+        )
+
+    return {
+        "coarse": coarsen(rest, factor),
+        "fine": rest,
+        "test": regions[tested],
+        "axes": tuple(axes_of(number) for number in tested.tolist()),
+    }

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from geoloc.errors import DataError
 from geoloc.experiment.build import Say
 from geoloc.experiment.spacetime_data import SpaceTimeData
 from geoloc.experiment.spacetime_schema import SpaceTimeConfig
 from geoloc.geostatistics import LagBins
+from geoloc.geostatistics.separation import sample_lags
 from geoloc.spacetime import (
     EofBasis,
     FitSettings,
@@ -34,6 +37,7 @@ from geoloc.spacetime import (
 KRIGING, KEPT, PLAIN = "kriging", "kriging_kept_to_bases", "plain_network"
 ONE, SEVERAL, FULL = "eof_one_network", "eof_networks", "eof_networks_kriged"
 LIMIT = "bases_alone"
+_LAGS_SEEN = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,9 +72,11 @@ def estimate_all(config: SpaceTimeConfig, data: SpaceTimeData, say: Say) -> Esti
 
     Raises:
         ConfigError: a setting is impossible for this field.
+        DataError: no two stations, or places held out, are as near as lags are asked for.
         TrainingError: a network came to nothing.
     """
-    found = _kriged(config, data)
+    bins = _usable_bins(config, data)
+    found = _kriged(config, data, bins)
     say(f"kriging: {found[KRIGING].seconds:.0f} s")
     basis = eof_basis(data.stations.values)
     components = kept_components(config, basis)
@@ -78,7 +84,7 @@ def estimate_all(config: SpaceTimeConfig, data: SpaceTimeData, say: Say) -> Esti
     found[PLAIN] = _plain(config, data)
     say(f"plain network: {found[PLAIN].seconds:.0f} s")
     started = time.perf_counter()
-    model = fit_space_time(data.stations, components, model_settings(config))
+    model = fit_space_time(data.stations, components, model_settings(config, bins))
     fitted = time.perf_counter() - started
     prediction = model.predict(data.held_out.sites)
     seconds = time.perf_counter() - started
@@ -92,9 +98,30 @@ def estimate_all(config: SpaceTimeConfig, data: SpaceTimeData, say: Say) -> Esti
     return Estimates(by_name=found, model=model, prediction=prediction)
 
 
-def lag_bins(config: SpaceTimeConfig) -> LagBins:
+def lag_bins(config: SpaceTimeConfig, stations: Stations) -> LagBins:
     """The classes of lag of every semivariogram of a run."""
-    return LagBins.even(config.residuals.classes, config.residuals.max_lag_km)
+    last = config.residuals.max_lag_km
+    if last is None:
+        chance, sites = np.random.default_rng(0), stations.sites
+        lags = sample_lags(sites.places, _LAGS_SEEN, generator=chance, metric=sites.metric)
+        last = float(lags.max()) / 2.0
+    return LagBins.even(config.residuals.classes, last)
+
+
+def _usable_bins(config: SpaceTimeConfig, data: SpaceTimeData) -> LagBins:
+    """The classes of lag, before anything is fitted: stations and places held out have pairs there.
+
+    Raises:
+        DataError: they have none.
+    """
+    bins = lag_bins(config, data.stations)
+    for what, each in (("stations", data.stations), ("places held out", data.held_out)):
+        try:
+            mean_variogram(Stations(sites=each.sites, values=each.values[:, :1]), bins)
+        except DataError as error:
+            hint = "raise residuals.max_lag_km, or make it null"
+            raise DataError(f"{what}: {error}: {hint}") from None
+    return bins
 
 
 def kept_components(config: SpaceTimeConfig, basis: EofBasis) -> int:
@@ -107,22 +134,22 @@ def kept_components(config: SpaceTimeConfig, basis: EofBasis) -> int:
     return basis.components_for(bases.variance_share)
 
 
-def model_settings(config: SpaceTimeConfig) -> ModelSettings:
+def model_settings(config: SpaceTimeConfig, bins: LagBins) -> ModelSettings:
     """The settings of the model, without those of the comparison."""
     return ModelSettings(
         shape=_shape(config),
         fit=_fit(config),
         members=config.network.members,
         residuals=config.residuals.kriged,
-        bins=lag_bins(config),
+        bins=bins,
         neighbours=config.residuals.neighbours,
         seed=config.seed,
     )
 
 
-def _kriged(config: SpaceTimeConfig, data: SpaceTimeData) -> dict[str, Estimate]:
+def _kriged(config: SpaceTimeConfig, data: SpaceTimeData, bins: LagBins) -> dict[str, Estimate]:
     started, stations = time.perf_counter(), data.stations
-    fit = fit_structure(mean_variogram(stations, lag_bins(config)))
+    fit = fit_structure(mean_variogram(stations, bins))
     kriged = krige_series(
         stations, data.held_out.sites, fit, neighbours=config.residuals.neighbours
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from geoloc.artifacts import write_json
+from geoloc.data.sample_table import write_frame
 from geoloc.experiment.build import Say
 from geoloc.experiment.loading import section_hash
 from geoloc.experiment.run_directory import software
@@ -21,14 +23,22 @@ from geoloc.experiment.spacetime_methods import (
     Estimate,
     Estimates,
     estimate_all,
-    lag_bins,
 )
+from geoloc.experiment.spacetime_predict import FieldFacts, keep_model, prediction_frame
 from geoloc.experiment.spacetime_schema import SpaceTimeConfig
 from geoloc.geostatistics import Variogram, measure_agreement
-from geoloc.spacetime import Stations, fit_structure, flatness, interval_coverage, mean_variogram
+from geoloc.spacetime import (
+    SpaceTimeModel,
+    Stations,
+    fit_structure,
+    flatness,
+    interval_coverage,
+    mean_variogram,
+)
 from geoloc.viz import SpaceTimePicture, draw_space_time
 
 RESULT, PICTURE = "result.json", "spacetime.png"
+MODEL, PREDICTIONS = "model", "predictions.parquet"
 SCHEMA_VERSION = 1
 LEVEL = 0.9
 """Probability of the intervals whose coverage is measured."""
@@ -68,7 +78,7 @@ class SpaceTimeResult:
     Attributes:
         rows: one a method.
         told: facts about the field, the bases and the model.
-        out: folder of `RESULT` and `PICTURE`.
+        out: folder of `RESULT`, `PICTURE`, `PREDICTIONS` and `MODEL`.
     """
 
     rows: tuple[MethodRow, ...]
@@ -81,38 +91,70 @@ class SpaceTimeResult:
 
 
 def run_space_time(config: SpaceTimeConfig, *, out: Path, say: Say) -> SpaceTimeResult:
-    """Predict by every method, compare, and write the result and its picture.
+    """Predict by every method, compare, and write the result, its picture and the model.
 
     Raises:
         ConfigError: a setting is impossible for this field, or a package is missing.
         DataError: the field cannot be read, or lacks values.
         TrainingError: a network came to nothing.
     """
+    out.mkdir(parents=True, exist_ok=True)
     data = space_time_data(config)
     say(f"{data.name}: {len(data.stations)} stations, {len(data.held_out)} places held out")
     estimates = estimate_all(config, data, say)
-    errors = {name: _errors(data, each.values, config) for name, each in estimates.by_name.items()}
+    errors = {
+        name: _errors(data, each.values, estimates.model)
+        for name, each in estimates.by_name.items()
+    }
     rows = tuple(_row(name, each, errors[name], data) for name, each in estimates.by_name.items())
     result = SpaceTimeResult(rows=rows, told=_told(config, data, estimates), out=out)
     write_json(out / RESULT, _json(config, result))
     draw_space_time(_picture(data, estimates, errors), out / PICTURE)
+    _keep(config, data, estimates, out)
     return result
 
 
-def _errors(data: SpaceTimeData, values: Tensor, config: SpaceTimeConfig) -> Variogram:
-    """The semivariogram of a method's errors at the places held out."""
-    left = Stations(sites=data.held_out.sites, values=data.held_out.values - values)
-    return mean_variogram(left, lag_bins(config))
+def _errors(data: SpaceTimeData, values: Tensor, model: SpaceTimeModel) -> Variogram:
+    """The semivariogram of a method's errors at the places held out.
+
+    Where nothing was measured an error is taken to be the mean one of its place.
+    """
+    error = torch.where(data.measured, data.held_out.values - values, torch.nan)
+    error = torch.where(data.measured, error, error.nanmean(dim=1, keepdim=True))
+    left = Stations(sites=data.held_out.sites, values=error)
+    return mean_variogram(left, model.settings.bins)
+
+
+def _keep(config: SpaceTimeConfig, data: SpaceTimeData, estimates: Estimates, out: Path) -> None:
+    """Write the predictions at the places held out, and the model."""
+    facts = FieldFacts(
+        name=data.name,
+        unit=data.unit,
+        time_day=data.time_day,
+        dated=data.dated,
+        altitude=config.altitude,
+        provenance=_provenance(config),
+    )
+    names, truth = np.arange(len(data.held_out)), _truth(data)
+    sites, found = data.held_out.sites, estimates.prediction
+    write_frame(prediction_frame(names, sites, facts, found, truth=truth), out / PREDICTIONS)
+    keep_model(estimates.model, facts, out / MODEL)
+
+
+def _truth(data: SpaceTimeData) -> Tensor:
+    """What was measured at the places held out; nan where nothing was."""
+    return torch.where(data.measured, data.held_out.values, torch.nan)
 
 
 def _row(name: str, found: Estimate, errors: Variogram, data: SpaceTimeData) -> MethodRow:
-    truth = data.held_out.values
+    truth = _truth(data)
     agreement = measure_agreement(found.values, truth)
     signal = None if data.signal is None else measure_agreement(found.values, data.signal).rmse
     structure = fit_structure(errors)
     covered = None
     if found.variance is not None:
-        covered = interval_coverage(found.values - truth, found.variance, LEVEL)
+        error, variance = (found.values - truth)[data.measured], found.variance[data.measured]
+        covered = interval_coverage(error[None], variance[None], LEVEL)
     return MethodRow(
         name=name,
         mae=agreement.mae,
@@ -138,7 +180,7 @@ def _told(config: SpaceTimeConfig, data: SpaceTimeData, estimates: Estimates) ->
         "components": len(model.basis),
         "variance_share": float(model.basis.share.sum()),
         "gaps": {
-            "share": config.missing_share,
+            "share": data.missing,
             "components": data.filled_by,
             "rmse": data.rmse_of_gaps,
         },
@@ -159,22 +201,21 @@ def _json(config: SpaceTimeConfig, result: SpaceTimeResult) -> dict[str, Any]:
         **result.told,
         "methods": [asdict(row) for row in result.rows],
         "config": config.model_dump(mode="json"),
-        "provenance": {
-            **software(),
-            "seed": config.seed,
-            "config_hash": section_hash(config),
-        },
+        "provenance": _provenance(config),
     }
+
+
+def _provenance(config: SpaceTimeConfig) -> dict[str, Any]:
+    return {**software(), "seed": config.seed, "config_hash": section_hash(config)}
 
 
 def _picture(
     data: SpaceTimeData, estimates: Estimates, errors: dict[str, Variogram]
 ) -> SpaceTimePicture:
-    truth, found = data.held_out.values, estimates.by_name
+    truth, found = _truth(data), estimates.by_name
     # a place and a step that are neither the best nor the worst
     wrong = (found[FULL].values - truth).abs()
-    place = int(wrong.mean(dim=1).argsort()[len(wrong) // 2])
-    step = int(wrong.mean(dim=0).argsort()[wrong.shape[1] // 2])
+    place, step = _middle(wrong.nanmean(dim=1)), _middle(wrong.nanmean(dim=0))
     width = estimates.prediction.half_width(LEVEL)
 
     def numbers(values: Tensor) -> np.ndarray:
@@ -194,9 +235,16 @@ def _picture(
         place=place,
         step=step,
         time_day=data.time_day,
+        dated=data.dated,
         errors={
             "kriging per step": errors[KRIGING],
             "EOF + networks": errors[SEVERAL],
             "EOF + networks + kriged residuals": errors[FULL],
         },
     )
+
+
+def _middle(wrong: Tensor) -> int:
+    """The number of the error in the middle, of those that are known."""
+    order = torch.where(torch.isnan(wrong), torch.inf, wrong).argsort()
+    return int(order[int((~torch.isnan(wrong)).sum()) // 2])

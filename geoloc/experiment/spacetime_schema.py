@@ -62,26 +62,34 @@ class SpaceTimeNetworkSection(Section):
 
 
 class ResidualsSection(Section):
-    """Kriging of what the networks leave, and the lags that all semivariograms are measured at."""
+    """Kriging of what the networks leave, and the lags that all semivariograms are measured at.
+
+    `max_lag_km`: null is half the greatest lag between stations.
+    """
 
     kriged: Residuals = "steps"
     classes: Annotated[int, Field(ge=3)] = 25
-    max_lag_km: Positive = 50.0
+    max_lag_km: Positive | None = None
     neighbours: Count | None = None
 
 
 class SpaceTimeConfig(Section):
     """A space-time prediction and its rivals.
 
-    `field`: what `geoloc.data.packaged_fields.read_field` takes, with a value in every cell;
-    stations and places to predict are cells drawn at random. None simulates one. `altitude`: the
-    mean altitude around each place is given to the networks, from pvlib's map. `stations`: with
-    known series; `held_out`: places to predict, at most. `missing_share`: of the stations' values
-    hidden, and filled from the others before anything else.
+    `field`: what `geoloc.data.packaged_fields.read_field` takes, or a table of stations (.csv,
+    .parquet) with columns latitude and longitude, a `column` of numbers in `unit` and one of times;
+    stations and places to predict are cells, or rows' places, drawn at random. None simulates one.
+    Missing values of stations are filled before anything else; those of places to predict are not
+    judged. `altitude`: the mean altitude around each place is given to the networks, from pvlib's
+    map. `stations`: with known series; `held_out`: places to predict, at most. `missing_share`: of
+    the stations' values hidden besides, and filled from the others.
     """
 
     name: str
     field: str | None = None
+    column: str = "value"
+    time: str | None = "time"
+    unit: str = "1"
     simulated: SimulatedSection = SimulatedSection()
     altitude: bool = False
     stations: Annotated[int, Field(ge=10)] = 3000

@@ -29,7 +29,7 @@ def space_time_terminal(result: SpaceTimeResult) -> str:
     gaps = told["gaps"]
     if gaps["rmse"] is not None:
         lines.append(
-            f"{100 * gaps['share']:.0f} % of the stations' values hidden, and filled by "
+            f"{100 * gaps['share']:.0f} % of the stations' values missing or hidden, and filled by "
             f"{gaps['components']} patterns: RMSE {gaps['rmse']:.4g} {told['unit']}"
         )
     head = f"{'method':29}{'MAE':>9}{'RMSE':>9}{'R2':>8}{'signal RMSE':>13}"

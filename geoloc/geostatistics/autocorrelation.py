@@ -18,6 +18,7 @@ CLUSTERS: tuple[ClusterName, ...] = get_args(ClusterName)
 
 _FEWEST = 4
 _AT_ONCE = 64
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,9 @@ class Autocorrelation:
         name: ``moran`` or ``geary``.
         value: the statistic.
         expectation: where values are dealt to places at random.
-        variance: likewise (randomisation: exact, whatever the values' distribution).
-        z: standard deviations that the value lies from its expectation.
+        variance: likewise (randomisation: exact, whatever the values' distribution); 0 where every
+            deal gives the same, as of one odd value among equal ones on an even ring.
+        z: standard deviations that the value lies from its expectation; 0 where there are none.
         p: two-sided, by the normal approximation; 0 where float64 has no smaller number.
         permutation_p: two-sided, over random deals; None where none were asked for.
     """
@@ -108,7 +110,7 @@ def morans_i(
     lower = kurtosis * ((n * n - n) * s1 - 2 * n * s2 + 6 * s0 * s0)
     expectation = -1.0 / (n - 1)
     variance = (upper - lower) / ((n - 1) * (n - 2) * (n - 3) * s0 * s0) - expectation**2
-    score, p = _tested(found, expectation, variance)
+    variance, score, p = _tested(found - expectation, variance, s1 / s0**2)
     dealt = None
     if permutations:
         draws = _dealt(z, weights, permutations, generator or np.random.default_rng(0))
@@ -149,7 +151,7 @@ def gearys_c(value: Float64[np.ndarray, " n"], weights: SpatialWeights) -> Autoc
         - (n - 1) * s2 * (n * n + 3 * n - 6 - (n * n - n + 2) * b2) / 4.0
         + s0 * s0 * (n * n - 3 - (n - 1) ** 2 * b2)
     ) / (n * (n - 2) * (n - 3) * s0 * s0)
-    score, p = _tested(found, 1.0, variance)
+    variance, score, p = _tested(found - 1.0, variance, s1 / s0**2)
     return Autocorrelation(
         name="geary", value=found, expectation=1.0, variance=variance, z=score, p=p
     )
@@ -218,9 +220,12 @@ def _kurtosis(z: np.ndarray) -> float:
     return float(np.mean(z**4) / np.mean(z * z) ** 2)
 
 
-def _tested(value: float, expectation: float, variance: float) -> tuple[float, float]:
-    score = (value - expectation) / math.sqrt(variance)
-    return score, math.erfc(abs(score) / math.sqrt(2.0))
+def _tested(gap: float, variance: float, usual: float) -> tuple[float, float, float]:
+    """The variance without rounding, z and p, beside the variance of values that are normal."""
+    if variance <= _ROUNDING * usual:
+        return 0.0, 0.0, 1.0
+    score = gap / math.sqrt(variance)
+    return variance, score, math.erfc(abs(score) / math.sqrt(2.0))
 
 
 def _normal_p(score: np.ndarray) -> np.ndarray:

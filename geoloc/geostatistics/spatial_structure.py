@@ -104,7 +104,7 @@ def _reach(places_deg: np.ndarray) -> tuple[float, float]:
     near = near[near > 0] if bool((near > 0).any()) else lag[lag > 0]
     if not len(near):
         raise DataError("all places are one: there is no lag between them")
-    longest = min(1.001 * float(lag.max()), math.ceil(math.pi * EARTH_RADIUS_KM))
+    longest = min(1.001 * float(lag.max()), float(math.ceil(math.pi * EARTH_RADIUS_KM)))
     # classes do not hold their lower edge
     return 0.999 * float(np.quantile(near, _NEAREST)), longest
 

@@ -7,6 +7,7 @@ predicts series at other `Sites`, with variances. `eof_basis` and `fill_gaps` se
 from geoloc.spacetime.coefficient_network import CoefficientNetwork, NetworkShape, Trunk
 from geoloc.spacetime.ensemble import Ensemble, fit_ensemble, fit_member, series_at
 from geoloc.spacetime.eof import EofBasis, eof_basis
+from geoloc.spacetime.files import load_space_time, save_space_time
 from geoloc.spacetime.fitting import FitDiary, FitSettings, fit_network
 from geoloc.spacetime.gaps import FilledField, fill_gaps
 from geoloc.spacetime.kriged_series import fit_structure, flatness, krige_series, mean_variogram
@@ -50,8 +51,10 @@ __all__ = [
     "flatness",
     "interval_coverage",
     "krige_series",
+    "load_space_time",
     "mean_variogram",
     "plain_series",
+    "save_space_time",
     "series_at",
     "simulate_field",
 ]

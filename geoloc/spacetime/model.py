@@ -22,6 +22,9 @@ from geoloc.spacetime.stations import Sites, Stations
 Residuals: TypeAlias = Literal["none", "steps", "coefficients"]
 """What is kriged of the residuals: nothing, every time step, or their coefficients on the bases."""
 
+_NO_ERROR = 1e-12
+"""Variances of this share of their mean are rounding."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
@@ -144,7 +147,7 @@ class SpaceTimeModel:
 
         Each member's residuals at the stations it was fitted to are kriged to those it was not, as
         `predict` does with the mean of the members: the same way, rehearsed where the truth is
-        known.
+        known. Steps that all stations err by nothing at, such as dry days, say nothing.
         """
         ratios: list[Tensor] = []
         for number, member in enumerate(self.ensemble.members):
@@ -153,8 +156,10 @@ class SpaceTimeModel:
             left = fitted.values - series_at(member, fitted.sites)
             added, variance = self._kriged(Stations(sites=fitted.sites, values=left), asked.sites)
             error = asked.values - series_at(member, asked.sites) - added
-            ratios.append((error.square() / variance).flatten())
-        return float(torch.cat(ratios).mean())
+            told = variance > _NO_ERROR * variance.mean()
+            ratios.append(error.square()[told] / variance[told])
+        every = torch.cat(ratios)
+        return float(every.mean()) if len(every) else 1.0
 
 
 def fit_space_time(stations: Stations, components: int, settings: ModelSettings) -> SpaceTimeModel:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from geoloc.geostatistics.variogram import Variogram
@@ -43,13 +44,14 @@ class SpaceTimePicture:
         stations: where series are known.
         station_values: there, at `step`.
         places: held out.
-        truth: there.
+        truth: there; nan where it is not known.
         predicted: there.
         half_width: of the 90 % intervals.
         rival: what kriging per step gives.
         place: whose series is shown.
         step: whose map is shown.
         time_day: of the steps.
+        dated: whether these are days since 1970.
         errors: semivariograms of errors at the places held out, by method; four at most.
     """
 
@@ -67,6 +69,7 @@ class SpaceTimePicture:
     step: int
     time_day: Float64[np.ndarray, " time"]
     errors: Mapping[str, Variogram]
+    dated: bool = False
 
 
 def draw_space_time(shown: SpaceTimePicture, path: Path | str) -> Path:
@@ -77,14 +80,21 @@ def draw_space_time(shown: SpaceTimePicture, path: Path | str) -> Path:
     at = shown.step
     truth, predicted = shown.truth[:, at], shown.predicted[:, at]
     scale = Normalize(
-        float(min(truth.min(), shown.station_values.min())),
-        float(max(truth.max(), shown.station_values.max())),
+        float(min(np.nanmin(truth), shown.station_values.min())),
+        float(max(np.nanmax(truth), shown.station_values.max())),
     )
-    most = float(np.quantile(np.abs(predicted - truth), 0.99)) or 1.0
-    _map(figure, 0, shown, truth, style=(scale, "viridis", f"truth, step {at + 1}"))
-    _map(figure, 1, shown, predicted, style=(scale, "viridis", "predicted"))
+    most = float(np.nanquantile(np.abs(predicted - truth), 0.99)) or 1.0
+    _map(figure, 0, shown, truth, style=(scale, "viridis", f"measured, {_when(shown)}"))
+    told = "predicted, between stations as measured"
+    _map(figure, 1, shown, predicted, style=(scale, "viridis", told))
     error = Normalize(-most, most)
-    _map(figure, 2, shown, predicted - truth, style=(error, "RdBu_r", "predicted minus truth"))
+    _map(
+        figure,
+        2,
+        shown,
+        predicted - truth,
+        style=(error, "RdBu_r", "predicted minus truth; dots are stations"),
+    )
     _series(figure.add_axes((0.055, 0.09, 0.53, 0.33)), shown)
     _left(figure.add_axes((0.665, 0.09, 0.31, 0.33)), shown)
     return save_png(figure, path)
@@ -100,10 +110,10 @@ def _map(
 ) -> None:
     """Places as coloured squares; stations as well where values are those of the field."""
     norm, colours, title = style
-    left = 0.045 + 0.32 * column
-    axes = figure.add_axes((left, 0.53, 0.245, 0.36))
+    left = 0.055 + 0.323 * column
+    axes = figure.add_axes((left, 0.53, 0.235, 0.36))
     x, y = (1, 0) if shown.on_earth else (0, 1)
-    size = 0.55 * 245 * 324 / (len(shown.places) + len(shown.stations))
+    size = min(0.55 * 245 * 324 / (len(shown.places) + len(shown.stations)), 45.0)
     drawn = axes.scatter(
         shown.places[:, x],
         shown.places[:, y],
@@ -116,7 +126,7 @@ def _map(
     )
     stations = shown.stations[:, x], shown.stations[:, y]
     if "minus" in title:
-        axes.scatter(*stations, s=3, c=FAINT_INK, marker=".", linewidths=0)
+        axes.scatter(*stations, s=12, c=FAINT_INK, marker=".", linewidths=0)
     else:
         axes.scatter(
             *stations,
@@ -132,8 +142,12 @@ def _map(
     _dress(axes, title)
     middle = np.radians(shown.places[:, 0].mean()) if shown.on_earth else 0.0
     axes.set_aspect(1.0 / max(float(np.cos(middle)), 0.1), adjustable="datalim")
-    axes.set_xlabel("longitude, degrees" if shown.on_earth else "km", fontfamily=FONT, color=INK)
-    bar = figure.colorbar(drawn, cax=figure.add_axes((left + 0.252, 0.53, 0.008, 0.36)))
+    across, up = (
+        ("longitude, degrees", "latitude, degrees") if shown.on_earth else ("x, km", "y, km")
+    )
+    axes.set_xlabel(across, fontfamily=FONT, color=INK)
+    axes.set_ylabel(up, fontfamily=FONT, color=INK)
+    bar = figure.colorbar(drawn, cax=figure.add_axes((left + 0.242, 0.53, 0.008, 0.36)))
     bar.set_label("" if shown.unit == "1" else shown.unit, fontfamily=FONT, color=INK)
     bar.ax.tick_params(labelsize=8, labelcolor=INK, color=FAINT_INK)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
@@ -144,8 +158,8 @@ def _series(axes: Axes, shown: SpaceTimePicture) -> None:
     steps = min(len(shown.time_day), _MOST_STEPS if shown.on_earth else _MOST_STEPS // 2)
     first = min(max(shown.step - steps // 2, 0), len(shown.time_day) - steps)
     part = slice(first, first + steps)
-    years = shown.on_earth and float(np.ptp(shown.time_day)) > 10 * _DAYS_A_YEAR
-    time = shown.time_day[part] / (_DAYS_A_YEAR if years else 1.0)
+    time, unit = _axis(shown)
+    time = time[part]
     predicted = shown.predicted[shown.place, part]
     width = shown.half_width[shown.place, part]
     axes.fill_between(
@@ -162,24 +176,54 @@ def _series(axes: Axes, shown: SpaceTimePicture) -> None:
     rival = shown.rival[shown.place, part]
     axes.plot(time, rival, color=_RIVAL, linewidth=0.9, linestyle="--", label="kriging per step")
     _dress(axes, "series at the circled place")
-    unit = "years" if years else ("days" if shown.on_earth else "steps")
+    if shown.dated:
+        dates = AutoDateLocator(maxticks=10)
+        axes.xaxis.set_major_locator(dates)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
     axes.set_xlabel(unit, fontfamily=FONT, color=INK)
-    axes.set_xlim(float(time[0]), float(time[-1]))
+    axes.set_ylabel("" if shown.unit == "1" else shown.unit, fontfamily=FONT, color=INK)
+    if len(time) > 1:
+        axes.set_xlim(time[0], time[-1])
     axes.legend(prop={"family": FONT, "size": 8.5}, frameon=False, ncols=4, loc="upper left")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.14 * (high - low))
 
 
+def _axis(shown: SpaceTimePicture) -> tuple[np.ndarray, str]:
+    """The times of the steps and what they are called."""
+    if shown.dated:
+        return np.round(shown.time_day * 86400.0).astype("datetime64[s]"), ""
+    if not shown.on_earth:
+        return shown.time_day, "steps"
+    years = float(np.ptp(shown.time_day)) > 10 * _DAYS_A_YEAR
+    return shown.time_day / (_DAYS_A_YEAR if years else 1.0), "years" if years else "days"
+
+
+def _when(shown: SpaceTimePicture) -> str:
+    """Which step the maps are of."""
+    if not shown.dated:
+        return f"step {shown.step + 1}"
+    return str(_axis(shown)[0][shown.step]).removesuffix("T00:00:00")
+
+
 def _left(axes: Axes, shown: SpaceTimePicture) -> None:
     """Semivariograms of the errors: flat where nothing predictable is left."""
-    for (name, variogram), colour in zip(shown.errors.items(), _COLOURS, strict=False):
+    # curves may be one and the same: dashes let the one below be seen
+    for number, (name, variogram) in enumerate(shown.errors.items()):
         axes.plot(
-            variogram.lag, variogram.semivariance, "o-", color=colour, markersize=3.5, label=name
+            variogram.lag,
+            variogram.semivariance,
+            "o--" if number == 2 else "o-",
+            color=_COLOURS[number],
+            markersize=3.5,
+            label=name,
         )
     axes.set_ylim(0.0, axes.get_ylim()[1] * 1.28)
     axes.set_xlim(left=0.0)
-    _dress(axes, "semivariogram of the errors")
+    _dress(axes, "semivariogram of the errors at places held out")
     axes.set_xlabel(f"lag, {next(iter(shown.errors.values())).unit}", fontfamily=FONT, color=INK)
+    squared = "" if shown.unit == "1" else f"{shown.unit}\N{SUPERSCRIPT TWO}"
+    axes.set_ylabel(squared, fontfamily=FONT, color=INK)
     axes.legend(prop={"family": FONT, "size": 8.5}, frameon=False, loc="upper left")
 
 

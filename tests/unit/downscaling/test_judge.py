@@ -99,3 +99,12 @@ def test_cells_that_never_change_are_left_out_of_correlograms() -> None:
         structure_of(torch.ones(1, 5, 16, 16) * torch.arange(16.0), YARDSTICK)
     with pytest.raises(DataError, match="three at least"):
         structure_of(still[:, :2], YARDSTICK)
+
+
+def test_a_step_at_which_all_true_values_are_equal_has_no_spread_to_compare_with() -> None:
+    truth = fields(seed=0)
+    truth[:, 3] = 0.0
+    estimate = fields(seed=1)
+    found = judge(estimate, truth, YARDSTICK)
+    assert np.flatnonzero(np.isnan(found.spread_by_step)).tolist() == [3]
+    assert not np.isinf(found.spread_by_step).any()

@@ -44,8 +44,8 @@ def remembered():
 
 @pytest.fixture
 def written(tmp_path, remembered):
-    def write(name, values=remembered, **changes):
-        path = tmp_path / f"{name}.npz"
+    def write(file, values=remembered, **changes):
+        path = tmp_path / f"{file}.npz"
         np.savez(path, values=values, unit="K", **(axes(steps=len(values)) | changes))
         return str(path)
 
@@ -166,7 +166,7 @@ def test_the_command_writes_a_page_and_says_it_in_words(written, remembered, tmp
     kinds = ("map", "variogram", "time")
     assert names == {
         *(f"{stem}-{kind}.png" for stem in ("1-truth", "2-mine") for kind in kinds),
-        *("mine-against-first.png", "variograms.png", "report.html", "result.json"),
+        *("2-mine-against-first.png", "variograms.png", "report.html", "result.json"),
     }
     page = (out / "report.html").read_text()
     assert page.count("data:image/png;base64") == 8
@@ -247,3 +247,34 @@ def test_what_cannot_be_looked_at(words, complaint, written, capsys):
     path = written("truth")
     assert main(["diagnose", *(word.format(truth=path) for word in words)]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_fields_of_one_name_are_told_apart(written, remembered, tmp_path, capsys):
+    out = tmp_path / "out"
+    files = [
+        written("one", name="heat"),
+        written("other", remembered + 1.0, name="heat"),
+        written("third", remembered + 2.0, name="rain"),
+    ]
+    assert main(["diagnose", *files, files[0], "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    result = json.loads((out / "result.json").read_text())
+    first, second, third, last = (each["name"] for each in result["fields"])
+    assert (second, third) == ("heat (other.npz)", "rain")
+    assert (first, last) == ("heat (1: one.npz)", "heat (4: one.npz)")
+    assert f"{second} against {first}\n" in text
+    # every field has pictures and a curve of its own
+    assert len(list(out.glob("*-against-first.png"))) == 3
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64") == 4 * 3 + 3 + 1
+
+
+def test_a_ring_with_one_odd_place_is_looked_at(tmp_path, capsys):
+    # Moran's I of any deal of such values is the same: there is nothing to test
+    values = np.zeros((6, 1, 36), dtype=np.float32)
+    values[:, 0, 3] = np.arange(1.0, 7.0)
+    longitude = 10.0 * np.arange(36) - 180.0
+    where = {"latitude_deg": np.zeros(1), "longitude_deg": longitude, "time_day": np.arange(6.0)}
+    np.savez(tmp_path / "ring.npz", values=values, **where)
+    assert main(["diagnose", str(tmp_path / "ring.npz")]) == 0
+    assert "are as by chance" in capsys.readouterr().out

@@ -44,8 +44,14 @@ def test_impossible_settings_end_in_one_line(
     assert main(["downscale", str(CONFIG), "networks.tiles=8", "--out", str(tmp_path)]) == 2
     assert "did you mean networks.tile?" in capsys.readouterr().err
     assert main(["downscale", str(CONFIG), "networks.tile=32", "--out", str(tmp_path)]) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told == "geoloc: a tile of 32 cells does not fit a field of 24 by 24"
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "geoloc: a tile of 32 cells does not fit a field of 24 by 24"
+    # told before anything is learnt
+    assert said[:-1] == ["fields"]
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert main(["downscale", str(CONFIG), "--out", str(taken)]) == 2
+    assert capsys.readouterr().err == f"geoloc: {taken}: File exists\n"
 
 
 def test_a_gpu_that_is_not_there_is_refused(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from geoloc.downscaling import coarsen
-from geoloc.errors import ConfigError
+from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.downscaling_fields import fields_of
 from geoloc.experiment.downscaling_schema import DownscalingConfig
 from geoloc.experiment.loading import model_from_tree
@@ -102,3 +102,56 @@ def test_cuts_that_the_field_does_not_allow_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=told):
         fields_of(config(source=file, real=keys))
+
+
+def test_axes_of_the_test_are_those_of_its_cells(file: str) -> None:
+    keys = {"fine_steps": 4, "test_steps": 3, "window": [2, 4, 6, 8], "pool": 2}
+    (axes,) = fields_of(config(source=file, networks={"factor": 1}, real=keys)).axes
+    assert axes.latitude_deg.tolist() == [2.5, 4.5, 6.5]
+    assert axes.longitude_deg.tolist() == [4.5, 6.5, 8.5, 10.5]
+    assert axes.time_day.tolist() == [7.0, 8.0, 9.0]
+    keys = {"hold_out": "space", "region_cells": 2, "test_regions": 5}
+    fields = fields_of(config(source=file, real=keys))
+    values = values_of(file)
+    for region, axes in zip(fields.test, fields.axes, strict=True):
+        rows, columns = axes.latitude_deg.astype(int), axes.longitude_deg.astype(int)
+        assert torch.equal(region, values[:, rows][:, :, columns])
+
+
+@pytest.mark.parametrize("step", [0, 4, 9])
+def test_gaps_are_refused_before_anything_is_learnt(file: str, tmp_path: Path, step: int) -> None:
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    arrays["values"][step, 0, :3] = np.nan
+    np.savez(tmp_path / "gaps.npz", **arrays)
+    keys = {"fine_steps": 4, "test_steps": 3}
+    with pytest.raises(DataError, match="3 of 960 values are missing"):
+        fields_of(config(source=str(tmp_path / "gaps.npz"), real=keys))
+    inside = {**keys, "window": [2, 0, 6, 12]}
+    assert fields_of(config(source=str(tmp_path / "gaps.npz"), real=inside)).axes
+
+
+@pytest.mark.parametrize(
+    ("factor", "pool", "told"),
+    [
+        (5, 1, "real.window=\\[0, 0, 5, 10\\]"),
+        (2, 3, "real.window=\\[0, 0, 6, 12\\]"),
+        (9, 1, "can$"),
+    ],
+)
+def test_a_field_that_is_not_of_whole_coarse_cells_names_a_window_that_is(
+    file: str, factor: int, pool: int, told: str
+) -> None:
+    keys = {"fine_steps": 4, "test_steps": 3, "pool": pool}
+    with pytest.raises(DataError, match=told):
+        fields_of(config(source=file, networks={"factor": factor}, real=keys))
+
+
+def test_regions_are_cut_from_a_field_whose_edge_is_left_over(file: str) -> None:
+    keys = {"hold_out": "space", "region_cells": 6, "test_regions": 1}
+    fields = fields_of(config(source=file, networks={"factor": 3}, real=keys))
+    assert (len(fields.test), len(fields.fine)) == (1, 1)
+    assert torch.equal(
+        torch.cat([fields.test, fields.fine]).flatten().sort().values,
+        (values_of(file)[:, :6].flatten().sort().values),
+    )

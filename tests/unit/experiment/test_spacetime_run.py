@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from geoloc.cli import main
 from geoloc.errors import ConfigError
+from geoloc.experiment import spacetime_data
 from geoloc.experiment.loading import load_section
 from geoloc.experiment.spacetime_data import space_time_data
-from geoloc.experiment.spacetime_methods import FULL, KRIGING, LIMIT, PLAIN, SEVERAL
+from geoloc.experiment.spacetime_methods import FULL, KRIGING, LIMIT, PLAIN, SEVERAL, lag_bins
+from geoloc.experiment.spacetime_run import run_space_time
 from geoloc.experiment.spacetime_schema import SpaceTimeConfig
 from geoloc.geodesy import great_circle_km
 
@@ -92,6 +96,141 @@ def test_held_out_places_are_all_that_are_left_at_most(grid):
         space_time_data(config(f"field={grid}", "stations=80"))
 
 
+@pytest.fixture
+def table(tmp_path):
+    """60 stations over 25 days; some values missing, one day without any, one station too."""
+    chance = np.random.default_rng(0)
+    places = chance.uniform([40.0, -5.0], [50.0, 8.0], size=(60, 2)).round(3)
+    rows = []
+    for number, (latitude, longitude) in enumerate(places):
+        for day in range(25):
+            value = 10.0 + (latitude - 45.0) * np.sin(day / 4.0) + longitude * np.cos(day / 6.0)
+            missing = day == 9 or number == 3 or chance.random() < 0.1
+            date = np.datetime64("2020-02-20") + day
+            rows.append((latitude, longitude, date, "" if missing else f"{value:.6f}"))
+    frame = pd.DataFrame(rows, columns=["lat", "lon", "date", "pm25"])
+    path = tmp_path / "pm25.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+OF_TABLE = (
+    "column=pm25",
+    "time=date",
+    "unit=ug/m3",
+    "stations=40",
+    "held_out=15",
+    "network.epochs=4",
+    "residuals.max_lag_km=null",
+)
+
+
+def test_stations_of_a_table_may_have_gaps(table):
+    data = space_time_data(config(f"field={table}", *OF_TABLE))
+    assert (len(data.stations), len(data.held_out)) == (40, 15)
+    # the day that nothing was measured on is none
+    assert data.stations.values.shape[1] == len(data.time_day) == 24
+    assert data.dated
+    assert (data.name, data.unit) == ("pm25", "ug/m3")
+    assert 0.05 < data.missing < 0.15
+    assert 0.05 < 1.0 - float(data.measured.double().mean()) < 0.15
+    days = data.time_day - data.time_day[0]
+    assert days.tolist() == [day for day in range(25) if day != 9]
+    for stations in (data.stations, data.held_out):
+        latitude, longitude = stations.sites.places.numpy().T[:, :, None]
+        truth = 10.0 + (latitude - 45.0) * np.sin(days / 4.0) + longitude * np.cos(days / 6.0)
+        wrong = np.abs(stations.values.numpy() - truth)
+        assert float(wrong.max()) < 2.0
+        assert 0.85 < (wrong < 1e-5).mean() < 0.97
+    assert bool((wrong[data.measured.numpy()] < 1e-5).all())
+
+
+def test_what_was_not_measured_at_places_held_out_is_never_judged(table, tmp_path, monkeypatch):
+    out = [tmp_path / "one", tmp_path / "other"]
+    words = ("field=" + str(table), "network.trunk=dense", *OF_TABLE)
+    rows = [run_space_time(config(*words), out=out[0], say=print).rows]
+    whole = spacetime_data._lines
+    monkeypatch.setattr(
+        spacetime_data, "_lines", lambda truth: torch.where(torch.isnan(truth), 1e6, whole(truth))
+    )
+    rows.append(run_space_time(config(*words), out=out[1], say=print).rows)
+    for one, other in zip(*rows, strict=True):
+        if one.name != LIMIT:
+            assert dataclasses.replace(one, seconds=0.0) == dataclasses.replace(other, seconds=0.0)
+
+
+def test_cells_without_a_value_are_passed_over(grid, tmp_path):
+    with np.load(grid) as stored:
+        arrays = dict(stored)
+    arrays["values"][:, 0, :] = np.nan
+    np.savez(tmp_path / "coast.npz", **arrays)
+    data = space_time_data(config(f"field={tmp_path / 'coast.npz'}", "stations=50"))
+    assert (len(data.stations), len(data.held_out)) == (50, 10)
+    assert float(data.held_out.sites.places[:, 0].min()) == 12.0
+    assert data.filled_by == 0
+
+
+def test_places_of_ones_own_are_predicted_by_the_model_that_was_kept(table, tmp_path, capsys):
+    run, asked = tmp_path / "run", tmp_path / "asked.csv"
+    config_file = tmp_path / "mine.yaml"
+    config_file.write_text("name: mine\nnetwork: {hidden: [20]}\n")
+    words = [f"field={table}", *OF_TABLE]
+    assert main(["spacetime", str(config_file), *words, "--out", str(run)]) == 0
+    held_out = pd.read_parquet(run / "predictions.parquet")
+    assert len(held_out) == 15 * 24
+    assert held_out["truth"].isna().sum() > 10
+    places = held_out.groupby("place", sort=False)[["latitude", "longitude"]].first()
+    places.assign(id=[f"town {n}" for n in range(15)]).to_csv(asked, index=False)
+    for name in ("found.parquet", "found.csv"):
+        model = ["--model", str(run / "model"), "--places", str(asked)]
+        assert main(["spacetime", *model, "--out", str(tmp_path / name)]) == 0
+        assert "15 places, 24 steps" in capsys.readouterr().out
+        read = pd.read_parquet if name.endswith("parquet") else pd.read_csv
+        found = read(tmp_path / name)
+        assert found["place"].unique().tolist() == [f"town {n}" for n in range(15)]
+        assert found["time"].unique()[[0, 8, 9]].tolist() == [
+            *("2020-02-20", "2020-02-28", "2020-03-01")
+        ]
+        for column in ("value", "variance", "network"):
+            assert np.array_equal(found[column], held_out[column])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "name a configuration, or --model and --places"),
+        (["--model", "run/model"], "name a configuration, or --model and --places"),
+        ([str(SMOKE), "--places", "asked.csv"], "go without a configuration"),
+        (["--model", "run/model", "--places", "asked.csv"], "there is no space-time model"),
+        ([str(SMOKE), "field=nowhere.csv"], "nowhere.csv: there is no such table"),
+        ([str(SMOKE), "residuals.max_lag_km=0.01"], "0.01 km: raise residuals.max_lag_km"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(tmp_path, capsys, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
+    assert main(["spacetime", *words, "--out", "out.csv"]) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_model_of_a_plane_knows_no_latitudes(tmp_path, capsys):
+    words = [str(SMOKE), "network.epochs=2", "stations=40", "held_out=10", "simulated.steps=12"]
+    assert main(["spacetime", *words, "--out", str(tmp_path)]) == 0
+    found = pd.read_parquet(tmp_path / "predictions.parquet")
+    assert list(found.columns[:4]) == ["place", "x_km", "y_km", "time"]
+    (tmp_path / "asked.csv").write_text("latitude,longitude\n1,2\n")
+    model = ["--model", str(tmp_path / "model"), "--places", str(tmp_path / "asked.csv")]
+    assert main(["spacetime", *model, "--out", str(tmp_path / "found.csv")]) == 2
+    assert "a field on a plane" in capsys.readouterr().err
+
+
+def test_lags_reach_half_way_across_the_stations_by_default(grid):
+    tree = config(f"field={grid}", "stations=60", "residuals.max_lag_km=null")
+    data = space_time_data(tree)
+    places = data.stations.sites.places.numpy()
+    longest = max(float(great_circle_km(places, place[None]).max()) for place in places)
+    assert lag_bins(tree, data.stations).edges[-1] == pytest.approx(longest / 2.0)
+
+
 def test_hidden_values_are_filled(grid):
     whole = space_time_data(config(f"field={grid}", "stations=60", "held_out=20"))
     data = space_time_data(
@@ -134,3 +273,10 @@ def test_a_place_that_cannot_be_read_ends_with_one_line(tmp_path, capsys):
     assert "geoloc: trunk location_encoder does not read places on a plane" in (
         capsys.readouterr().err
     )
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_at_once(tmp_path, capsys):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert main(["spacetime", str(SMOKE), "--out", str(taken)]) == 2
+    assert capsys.readouterr().err == f"geoloc: {taken}: File exists\n"

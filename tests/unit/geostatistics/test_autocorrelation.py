@@ -105,3 +105,18 @@ def test_what_has_no_autocorrelation():
         local_moran(np.arange(9.0), weights)
     with pytest.raises(ConfigError, match="false discovery rate"):
         local_moran(np.arange(10.0), weights, false_discovery_rate=1.0)
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_what_every_deal_gives_alike_says_nothing(count):
+    # one odd value on an even ring has the same neighbours wherever it is dealt to
+    ring = np.stack([np.zeros(36), 10.0 * np.arange(36) - 180.0], axis=1)
+    weights = nearest_neighbours(ring, count)
+    value = np.zeros(36)
+    value[3] = 1.0
+    for statistic in (morans_i, gearys_c):
+        found = statistic(value, weights)
+        assert (found.variance, found.z, found.p) == (0.0, 0.0, 1.0)
+        assert found.value == pytest.approx(found.expectation)
+    value[20] = 1e-3
+    assert morans_i(value, weights).variance > 0.0

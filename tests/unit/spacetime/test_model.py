@@ -111,3 +111,20 @@ def test_refuses_an_unknown_choice():
     known, _, _ = halves()
     with pytest.raises(ConfigError, match="residuals 'some'"):
         fit_space_time(known, 2, dataclasses.replace(SETTINGS, residuals="some"))
+
+
+@pytest.mark.parametrize("residuals", ["steps", "coefficients", "none"])
+def test_a_step_without_any_variation_is_known_and_spoils_no_other(residuals):
+    # a dry day: every station measures 0, so that networks and kriging err by nothing at all
+    known, asked, _ = halves()
+    values = known.values[:100].clone()
+    values[:, 7] = 0.0
+    dry = Stations(sites=known.sites.at(torch.arange(100)), values=values)
+    settings = dataclasses.replace(SETTINGS, residuals=residuals)
+    found = fit_space_time(dry, 2, settings).predict(asked.sites)
+    assert float(found.values[:, 7].abs().max()) < 1e-6
+    assert float(found.variance[:, 7].max()) < 1e-9
+    others = torch.arange(values.shape[1]) != 7
+    error = (found.values - asked.values)[:, others]
+    assert bool((found.variance[:, others] > 0).all())
+    assert 0.8 < interval_coverage(error, found.variance[:, others], 0.9) < 0.995
