@@ -21,7 +21,6 @@ from geoloc.downstream import (
     fit_regressor,
     krige_steps,
     mean_interval,
-    pooled_variogram,
     station_scores,
 )
 from geoloc.experiment.build import Say
@@ -35,7 +34,7 @@ from geoloc.experiment.pseudo_label_data import (
 )
 from geoloc.experiment.pseudo_label_schema import PseudoLabelConfig
 from geoloc.experiment.run_directory import software
-from geoloc.geostatistics import VariogramFit, fit_variogram
+from geoloc.geostatistics import VariogramFit, fit_variogram, pooled_variogram
 from geoloc.viz import draw_station_maps
 
 SCHEMA_VERSION = 1
@@ -116,7 +115,7 @@ class _Task:
         places = self.series.latlon_deg[parts.stations]
         value = self.series.value[parts.stations]
         curve = pooled_variogram(
-            places, value, classes=settings.classes, max_lag_km=settings.max_lag_km
+            places, value, classes=settings.classes, max_lag=settings.max_lag_km
         )
         fit = fit_variogram(curve, settings.model, max_lag=settings.max_lag_km)
         tested, unlabelled = (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from geoloc.downstream import krige_steps, pooled_variogram
+from geoloc.downstream import krige_steps
 from geoloc.errors import DataError
 from geoloc.geodesy import great_circle_km
 from geoloc.geostatistics import (
@@ -12,6 +12,7 @@ from geoloc.geostatistics import (
     gaussian_field,
     given_variogram,
     ordinary_kriging,
+    pooled_variogram,
 )
 
 FIT = given_variogram("exponential", nugget=0.05, partial_sill=1.0, scale=800.0)
@@ -68,7 +69,7 @@ def test_the_pooled_variogram_is_that_of_pairs_within_steps() -> None:
     # means that differ by far more than the field: pairs across steps would see nothing else
     value = fields(at, 6) + 100.0 * np.arange(6)
     value[3, 2] = np.nan
-    found = pooled_variogram(at, value, classes=4, max_lag_km=2000.0)
+    found = pooled_variogram(at, value, classes=4, max_lag=2000.0)
     # an edge is the lag of some pair: rounding must not move it to the next class
     edges = np.array(found.bins.edges) * (1 + 1e-9)
     lower, upper = edges[:-1], edges[1:]
@@ -84,14 +85,12 @@ def test_the_pooled_variogram_is_that_of_pairs_within_steps() -> None:
                     count[slot[0]] += 1
     assert found.semivariance == pytest.approx(total / count, rel=1e-6)
     one_step = estimate_variogram(at, value[:, 0], bins=found.bins)
-    only = pooled_variogram(at, value[:, :1], classes=4, max_lag_km=2000.0)
+    only = pooled_variogram(at, value[:, :1], classes=4, max_lag=2000.0)
     assert only.semivariance == pytest.approx(one_step.semivariance, rel=1e-9)
 
 
 def test_too_few_or_too_distant_stations_are_refused() -> None:
     with pytest.raises(DataError, match="2 stations measured anything"):
-        pooled_variogram(
-            places(3, 6), np.array([[1.0], [2.0], [np.nan]]), classes=3, max_lag_km=1e4
-        )
+        pooled_variogram(places(3, 6), np.array([[1.0], [2.0], [np.nan]]), classes=3, max_lag=1e4)
     with pytest.raises(DataError, match="no two stations are within 1 km"):
-        pooled_variogram(places(4, 7), np.ones((4, 1)), classes=3, max_lag_km=1.0)
+        pooled_variogram(places(4, 7), np.ones((4, 1)), classes=3, max_lag=1.0)
