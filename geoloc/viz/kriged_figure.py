@@ -1,0 +1,159 @@
+"""A kriging as a picture: the estimate and its standard error as maps, and how well it checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from geoloc.errors import DataError
+from geoloc.viz.canvas import (
+    CREDIT,
+    FAINT_INK,
+    FONT,
+    INK,
+    PAPER,
+    new_figure,
+    put_text,
+    save_png,
+    shorten,
+)
+from geoloc.viz.place_axes import View, draw_cells, draw_outlines, place_axes
+from geoloc.viz.scatter import draw_scatter
+
+_WIDTH, _HEIGHT = 1600, 1180
+_VALUES, _ERRORS = "viridis", "magma_r"
+_CUT = (0.01, 0.99)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KrigedPicture:
+    """What is drawn.
+
+    Attributes:
+        title: heading.
+        subtitle: below it, such as the model.
+        measured: what the values are, with their unit.
+        sphere: whether places are latitude and longitude; else x and y.
+        stations: places that measured.
+        measurement: of each.
+        targets: places of the estimates, row by row where they are a grid.
+        estimate: at the targets.
+        standard_error: of the estimates.
+        axes: middles of the rows and columns of a grid; None of single places.
+        checks: measured and estimated values by the name of the check.
+    """
+
+    title: str
+    subtitle: str
+    measured: str
+    sphere: bool
+    stations: Float64[np.ndarray, "station 2"]
+    measurement: Float64[np.ndarray, " station"]
+    targets: Float64[np.ndarray, "target 2"]
+    estimate: Float64[np.ndarray, " target"]
+    standard_error: Float64[np.ndarray, " target"]
+    axes: tuple[Float64[np.ndarray, " row"], Float64[np.ndarray, " column"]] | None
+    checks: Mapping[str, tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]]
+
+
+def draw_kriged(picture: KrigedPicture, path: Path | str) -> Path:
+    """Write two maps, and a scatter for each check.
+
+    Colours go from the value that one in a hundred is below to the one that one is above.
+
+    Args:
+        picture: what is drawn.
+        path: PNG to write; folders are made as needed.
+
+    Raises:
+        DataError: there is no estimate.
+    """
+    if not bool(np.isfinite(picture.estimate).any()):
+        raise DataError("a picture of kriging needs an estimate")
+    figure = new_figure(_WIDTH, _HEIGHT)
+    put_text(figure, 0.02, 0.966, shorten(picture.title, 100), fontsize=16, fontweight="bold")
+    put_text(figure, 0.02, 0.94, shorten(picture.subtitle, 160), fontsize=10.5, color=FAINT_INK)
+    view = View.of_places(
+        np.concatenate([picture.stations, picture.targets]), sphere=picture.sphere
+    )
+    _map(figure, 0.035, picture, view, errors=False)
+    _map(figure, 0.53, picture, view, errors=True)
+    known = [each[np.isfinite(each)] for pair in picture.checks.values() for each in pair]
+    whole = np.concatenate(known) if known else np.zeros(0)
+    for number, (name, (truth, estimate)) in enumerate(picture.checks.items()):
+        axes = figure.add_axes((0.06 + 0.325 * number, 0.065, 0.25, 0.255))
+        draw_scatter(axes, truth, estimate, (float(whole.min()), float(whole.max())))
+        axes.set_title(name, fontsize=11, fontfamily=FONT, color=INK, loc="left")
+        axes.set_xlabel(f"measured {picture.measured}", **_LABEL)
+        if number == 0:
+            axes.set_ylabel(f"estimated {picture.measured}", **_LABEL)
+    if picture.sphere:
+        credit = CREDIT if view.kind == "world" else CREDIT.partition(" Projection")[0]
+        put_text(figure, 0.985, 0.01, credit, fontsize=8, color=FAINT_INK, ha="right")
+    return save_png(figure, path)
+
+
+_LABEL: dict[str, Any] = {"fontsize": 9, "fontfamily": FONT, "color": FAINT_INK}
+
+
+def _map(figure: Figure, left: float, picture: KrigedPicture, view: View, *, errors: bool) -> None:
+    shown = picture.standard_error if errors else picture.estimate
+    colours = _ERRORS if errors else _VALUES
+    told = shown if errors else np.concatenate([shown, picture.measurement])
+    low, high = (float(each) for each in np.nanquantile(told, _CUT))
+    scale = Normalize(low, high if high > low else low + 1e-12 + abs(low) * 1e-6)
+    axes = place_axes(figure, (left, 0.47, 0.44, 0.425), view)
+    if picture.axes is not None:
+        edges = (_edges(picture.axes[0]), _edges(picture.axes[1]))
+        cells = shown.reshape(len(picture.axes[0]), len(picture.axes[1]))
+        draw_cells(axes, view, edges, cells, scale=scale, colours=colours)
+    else:
+        _dots(axes, view.to_axes(picture.targets), shown, scale, colours, rim=0.0)
+    draw_outlines(axes, view)
+    at = view.to_axes(picture.stations)
+    if errors:
+        axes.plot(*at.T, ".", color=INK, markersize=3.5, markeredgewidth=0, zorder=4)
+    else:
+        _dots(axes, at, picture.measurement, scale, colours, rim=0.8)
+    name = "standard error" if errors else "estimate; rimmed dots: stations"
+    put_text(figure, left, 0.905, name, fontsize=11)
+    bar = figure.colorbar(
+        ScalarMappable(norm=scale, cmap=colours),
+        cax=figure.add_axes((left + 0.07, 0.418, 0.30, 0.013)),
+        orientation="horizontal",
+    )
+    bar.set_label(picture.measured, **_LABEL)
+    bar.ax.tick_params(labelsize=8.5, colors=FAINT_INK, labelfontfamily=FONT)
+    bar.outline.set_visible(False)  # pyright: ignore
+
+
+def _dots(
+    axes: Axes, at: np.ndarray, value: np.ndarray, scale: Normalize, colours: str, *, rim: float
+) -> None:
+    known = np.isfinite(value)
+    size = float(np.clip(16_000.0 / max(int(known.sum()), 1), 10.0, 60.0))
+    axes.scatter(
+        *at[known].T,
+        s=size,
+        c=value[known],
+        cmap=colours,
+        norm=scale,
+        linewidths=rim,
+        edgecolors=INK if rim else PAPER,
+        zorder=4,
+    )
+
+
+def _edges(middles: np.ndarray) -> Float64[np.ndarray, " edge"]:
+    """Edges of cells from their middles."""
+    half = (middles[1] - middles[0]) / 2.0 if len(middles) > 1 else 0.5
+    return np.concatenate([middles - half, middles[-1:] + half])
