@@ -9,7 +9,7 @@ from geoloc.cli.command import Commands, say
 
 _EPILOG = """\
 examples:
-  geoloc krige stations.csv column=pm25 unit=ug/m3 --out out/pm25           a map, by latitude, longitude
+  geoloc krige stations.csv column=pm25 unit=ug/m3 --out out/pm25           a map of a number
   geoloc krige stations.csv column=pm25 time=date --out out/days            of every day
   geoloc krige stations.csv column=pm25 targets=schools.csv --out out/near  at the places of a table
   geoloc krige soil.csv column=zinc metric=euclidean lag_unit=m --out out/zinc       by x and y

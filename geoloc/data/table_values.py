@@ -181,7 +181,8 @@ def _twice(path: Path, count: int, *, placed: bool, timed: bool) -> str:
         hint = "name the column of times (--time NAME, or time=NAME)"
         return f"{path}: {count} rows of one place: {hint}"
     what = "place and time" if placed else "time; name places latitude and longitude"
-    return f"{path}: {count} rows of one {what}: a series has one value there"
+    hint = "a series has one value there (for their mean in geoloc krige: repeated=mean)"
+    return f"{path}: {count} rows of one {what}: {hint}"
 
 
 def _numbered(rows: np.ndarray | None, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,8 @@ class KrigeData:
             return []
         if not self.dated:
             return [f"{each:.12g}" for each in self.time]
-        stamps = pd.Timestamp("1970-01-01") + pd.to_timedelta(self.time, unit="D").round("us")
+        since = pd.to_timedelta(self.time, unit="D").round("us")
+        stamps = pd.DatetimeIndex(pd.Timestamp("1970-01-01") + since)
         dates = bool((stamps == stamps.normalize()).all())
         return [each.date().isoformat() if dates else each.isoformat() for each in stamps]
 

@@ -42,9 +42,7 @@ def refuse_columns(targets: Targets) -> None:
         return
     taken = [name for name in ADDED if name in targets.table.column_names]
     if taken:
-        raise ConfigError(
-            f"targets: the table has a column {taken[0]!r}, which kriging would write"
-        )
+        raise ConfigError(f"targets: {taken[0]!r} is what kriging writes, and the table has it")
 
 
 def write_kriged(

@@ -89,9 +89,9 @@ def run_krige(config: KrigeConfig, *, out: Path, say: Say) -> KrigeResult:
         DataError: the stations or targets cannot be used.
     """
     data = read_krige_data(config)
+    curve = fit_curve(data.stations, config)
     targets = find_targets(config, data)
     refuse_columns(targets)
-    curve = fit_curve(data.stations, config)
     method = krige_method(config, curve)
     steps = data.stations.value.shape[1]
     say(f"{data.name}: {len(data.stations):,} stations, {steps:,} steps of time")

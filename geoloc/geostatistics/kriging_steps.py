@@ -55,7 +55,8 @@ def pooled_variogram(
         value: nan is missing.
         classes: of lag, of about equal numbers of pairs; fewer, but three, where a class would
             have less than thirty.
-        max_lag: in `unit`; pairs beyond are left out. None is half of the greatest lag.
+        max_lag: in `unit`; pairs beyond are left out. None is half of the greatest lag, or that lag
+            where no two places are nearer.
         metric: of the places.
         unit: of lags.
 
@@ -70,7 +71,7 @@ def pooled_variogram(
         raise DataError(f"{len(places)} stations measured anything: three at least are needed")
     chance = np.random.default_rng(0)
     lags = sample_lags(places, _LAG_SAMPLES, generator=chance, metric=metric, unit=unit)
-    limit = float(lags.max()) / 2.0 if max_lag is None else max_lag
+    limit = _half_of_greatest(lags) if max_lag is None else max_lag
     near = lags[(lags > 0) & (lags <= limit)]
     if not len(near):
         raise DataError(f"no two stations are within {limit:g} {unit}: raise max_lag")
@@ -92,6 +93,12 @@ def pooled_variogram(
     if not bool((found.semivariance > 0).any()):
         raise DataError("all values are equal, or all of each step: there is nothing to estimate")
     return found
+
+
+def _half_of_greatest(lags: Float64[np.ndarray, " pair"]) -> float:
+    greatest = float(lags.max())
+    near = (lags > 0) & (lags <= greatest / 2.0)
+    return greatest / 2.0 if bool(near.any()) else greatest
 
 
 def krige_by_step(

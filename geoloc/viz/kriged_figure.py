@@ -21,15 +21,18 @@ from geoloc.viz.canvas import (
     FONT,
     INK,
     PAPER,
+    PIXELS_PER_INCH,
     new_figure,
     put_text,
     save_png,
     shorten,
 )
-from geoloc.viz.place_axes import View, draw_cells, draw_outlines, place_axes
+from geoloc.viz.place_axes import Box, View, draw_cells, draw_outlines, place_axes
 from geoloc.viz.scatter import draw_scatter
 
-_WIDTH, _HEIGHT = 1600, 1180
+_WIDTH = 1600
+_MAP_WIDTH, _LOW_MAP, _HIGH_MAP = 710, 260, 640
+_CHECK = 300
 _VALUES, _ERRORS = "viridis", "magma_r"
 _CUT = (0.01, 0.99)
 
@@ -79,18 +82,20 @@ def draw_kriged(picture: KrigedPicture, path: Path | str) -> Path:
     """
     if not bool(np.isfinite(picture.estimate).any()):
         raise DataError("a picture of kriging needs an estimate")
-    figure = new_figure(_WIDTH, _HEIGHT)
-    put_text(figure, 0.02, 0.966, shorten(picture.title, 100), fontsize=16, fontweight="bold")
-    put_text(figure, 0.02, 0.94, shorten(picture.subtitle, 160), fontsize=10.5, color=FAINT_INK)
-    view = View.of_places(
-        np.concatenate([picture.stations, picture.targets]), sphere=picture.sphere
-    )
-    _map(figure, 0.035, picture, view, errors=False)
-    _map(figure, 0.53, picture, view, errors=True)
+    view = _view(picture)
+    tall = int(np.clip(_MAP_WIDTH * view.shape, _LOW_MAP, _HIGH_MAP))
+    height = tall + 230 + (_CHECK + 90 if picture.checks else 0)
+    figure = new_figure(_WIDTH, height)
+    title, told = shorten(picture.title, 100), shorten(picture.subtitle, 170)
+    put_text(figure, 0.02, 1 - 42 / height, title, fontsize=16, fontweight="bold")
+    put_text(figure, 0.02, 1 - 72 / height, told, fontsize=10.5, color=FAINT_INK)
+    for left, errors in ((0.035, False), (0.53, True)):
+        box = (left, 1 - (125 + tall) / height, _MAP_WIDTH / _WIDTH, tall / height)
+        _map(figure, box, picture, view, errors=errors)
     known = [each[np.isfinite(each)] for pair in picture.checks.values() for each in pair]
     whole = np.concatenate(known) if known else np.zeros(0)
     for number, (name, (truth, estimate)) in enumerate(picture.checks.items()):
-        axes = figure.add_axes((0.06 + 0.325 * number, 0.065, 0.25, 0.255))
+        axes = figure.add_axes((0.06 + 0.325 * number, 75 / height, 0.25, _CHECK / height))
         draw_scatter(axes, truth, estimate, (float(whole.min()), float(whole.max())))
         axes.set_title(name, fontsize=11, fontfamily=FONT, color=INK, loc="left")
         axes.set_xlabel(f"measured {picture.measured}", **_LABEL)
@@ -98,20 +103,22 @@ def draw_kriged(picture: KrigedPicture, path: Path | str) -> Path:
             axes.set_ylabel(f"estimated {picture.measured}", **_LABEL)
     if picture.sphere:
         credit = CREDIT if view.kind == "world" else CREDIT.partition(" Projection")[0]
-        put_text(figure, 0.985, 0.01, credit, fontsize=8, color=FAINT_INK, ha="right")
+        put_text(figure, 0.985, 12 / height, credit, fontsize=8, color=FAINT_INK, ha="right")
     return save_png(figure, path)
 
 
 _LABEL: dict[str, Any] = {"fontsize": 9, "fontfamily": FONT, "color": FAINT_INK}
 
 
-def _map(figure: Figure, left: float, picture: KrigedPicture, view: View, *, errors: bool) -> None:
+def _map(figure: Figure, box: Box, picture: KrigedPicture, view: View, *, errors: bool) -> None:
     shown = picture.standard_error if errors else picture.estimate
     colours = _ERRORS if errors else _VALUES
-    told = shown if errors else np.concatenate([shown, picture.measurement])
-    low, high = (float(each) for each in np.nanquantile(told, _CUT))
+    cuts = [np.nanquantile(shown, _CUT)]
+    if not errors:
+        cuts.append(np.nanquantile(picture.measurement, _CUT))
+    low, high = float(np.min(cuts)), float(np.max(cuts))
     scale = Normalize(low, high if high > low else low + 1e-12 + abs(low) * 1e-6)
-    axes = place_axes(figure, (left, 0.47, 0.44, 0.425), view)
+    axes = place_axes(figure, box, view)
     if picture.axes is not None:
         edges = (_edges(picture.axes[0]), _edges(picture.axes[1]))
         cells = shown.reshape(len(picture.axes[0]), len(picture.axes[1]))
@@ -125,15 +132,25 @@ def _map(figure: Figure, left: float, picture: KrigedPicture, view: View, *, err
     else:
         _dots(axes, at, picture.measurement, scale, colours, rim=0.8)
     name = "standard error" if errors else "estimate; rimmed dots: stations"
-    put_text(figure, left, 0.905, name, fontsize=11)
+    height = float(figure.get_size_inches()[1]) * PIXELS_PER_INCH
+    put_text(figure, box[0], box[1] + box[3] + 9 / height, name, fontsize=11)
     bar = figure.colorbar(
         ScalarMappable(norm=scale, cmap=colours),
-        cax=figure.add_axes((left + 0.07, 0.418, 0.30, 0.013)),
+        cax=figure.add_axes((box[0] + 0.07, box[1] - 48 / height, 0.30, 14 / height)),
         orientation="horizontal",
     )
     bar.set_label(picture.measured, **_LABEL)
     bar.ax.tick_params(labelsize=8.5, colors=FAINT_INK, labelfontfamily=FONT)
     bar.outline.set_visible(False)  # pyright: ignore
+
+
+def _view(picture: KrigedPicture) -> View:
+    """What a grid covers, or all places with some air; the world where a grid goes around it."""
+    if picture.axes is None:
+        everything = np.concatenate([picture.stations, picture.targets])
+        return View.of_places(everything, sphere=picture.sphere)
+    rows, columns = (_edges(each) for each in picture.axes)
+    return View.of_box(rows[0], rows[-1], columns[0], columns[-1], sphere=picture.sphere)
 
 
 def _dots(

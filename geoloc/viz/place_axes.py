@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64
@@ -19,9 +19,11 @@ from geoloc.geodesy import equal_earth
 from geoloc.viz.canvas import BORDER, FAINT_INK, FONT, INK, LAND, OCEAN, world_axes
 from geoloc.viz.world import COARSE_DEG, FINE_DEG, border_lines_deg, coarse_land_deg, fine_land_deg
 
+Real: TypeAlias = "float | np.floating[Any]"
 Box: TypeAlias = tuple[float, float, float, float]
 _WORLD_DEG = (120.0, 100.0)
 _FINE_BELOW_DEG = 25.0
+_WORLD_SHAPE = 0.49
 _AIR = 0.04
 _SMALLEST_DEG = 0.02
 
@@ -51,31 +53,47 @@ class View:
         On the Earth the narrowest part, over the antimeridian or not; the world where that is wide.
         """
         if not sphere:
-            low, high = places.min(axis=0), places.max(axis=0)
-            air = _AIR * max(float((high - low).max()), 1e-9 * float(np.abs(places).max()), 1e-12)
-            return cls(
-                south=float(low[1]) - air,
-                north=float(high[1]) + air,
-                west=float(low[0]) - air,
-                east=float(high[0]) + air,
-                kind="plane",
-            )
-        longitude = np.unique(places[:, 1])
-        gap = np.diff(longitude, append=longitude[0] + 360.0)
-        widest = int(np.argmax(gap))
-        west = float(longitude[(widest + 1) % len(longitude)])
-        wide = 360.0 - float(gap[widest])
-        south, north = float(places[:, 0].min()), float(places[:, 0].max())
-        if wide > _WORLD_DEG[0] or north - south > _WORLD_DEG[1]:
+            (west, south), (east, north) = places.min(axis=0), places.max(axis=0)
+            least = max(1e-9 * float(np.abs(places).max()), 1e-12)
+        else:
+            longitude = np.unique(places[:, 1])
+            gap = np.diff(longitude, append=longitude[0] + 360.0)
+            widest = int(np.argmax(gap))
+            west = longitude[(widest + 1) % len(longitude)]
+            east = west + 360.0 - gap[widest]
+            south, north = places[:, 0].min(), places[:, 0].max()
+            least = _SMALLEST_DEG
+        air = max(_AIR * max(north - south, east - west), least)
+        south, north = south - air, north + air
+        if sphere:
+            south, north = max(south, -90.0), min(north, 90.0)
+        return cls.of_box(south, north, west - air, east + air, sphere=sphere)
+
+    @classmethod
+    def of_box(cls, south: Real, north: Real, west: Real, east: Real, *, sphere: bool) -> View:
+        """A box; on the Earth the world where it is wide."""
+        if sphere and (east - west > _WORLD_DEG[0] or north - south > _WORLD_DEG[1]):
             return cls(south=-90.0, north=90.0, west=-180.0, east=180.0, kind="world")
-        air = max(_AIR * max(wide, north - south), _SMALLEST_DEG)
         return cls(
-            south=max(south - air, -90.0),
-            north=min(north + air, 90.0),
-            west=west - air,
-            east=west + wide + air,
-            kind="region",
+            south=float(south),
+            north=float(north),
+            west=float(west),
+            east=float(east),
+            kind="region" if sphere else "plane",
         )
+
+    @property
+    def shape(self) -> float:
+        """Height of the map as a share of its width."""
+        if self.kind == "world":
+            return _WORLD_SHAPE
+        wide = (self.east - self.west) * (self.stretch if self.kind == "region" else 1.0)
+        return (self.north - self.south) / wide
+
+    @property
+    def stretch(self) -> float:
+        """How long a degree of longitude is beside one of latitude, in the middle of a region."""
+        return max(math.cos(math.radians((self.south + self.north) / 2.0)), 0.05)
 
     def to_axes(self, places: Float64[np.ndarray, "place 2"]) -> Float64[np.ndarray, "place 2"]:
         """Places as x and y of the axes."""
@@ -108,8 +126,7 @@ def place_axes(figure: Figure, box: Box, view: View) -> Axes:
     if view.kind == "plane":
         axes.set_aspect("equal")
         return axes
-    middle = math.radians((view.south + view.north) / 2.0)
-    axes.set_aspect(1.0 / max(math.cos(middle), 0.05))
+    axes.set_aspect(1.0 / view.stretch)
     axes.set_facecolor(OCEAN)
     axes.xaxis.set_major_formatter(FuncFormatter(_degrees("E", "W", round_world=True)))
     axes.yaxis.set_major_formatter(FuncFormatter(_degrees("N", "S", round_world=False)))

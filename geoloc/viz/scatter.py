@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from geoloc.viz.canvas import ANSWER, FAINT_INK, FONT
 
 _AXIS, _GRID = "#c9d0d5", "#e3e7ea"
-_MOST_DOTS = 4000
+_MOST_DOTS, _CROWD = 4000, 500
 
 
 def draw_scatter(
@@ -34,8 +34,8 @@ def draw_scatter(
         estimate[both][rows],
         ".",
         color=ANSWER,
-        markersize=4,
-        alpha=0.4,
+        markersize=float(np.clip(90.0 / max(len(rows), 1) ** 0.5, 4.0, 9.0)),
+        alpha=0.4 if len(rows) > _CROWD else 0.7,
         markeredgewidth=0,
     )
     margin = 0.03 * (limits[1] - limits[0])
