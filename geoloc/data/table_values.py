@@ -16,7 +16,8 @@ from geoloc.errors import ConfigError, DataError
 _LATITUDE = ("latitude", "lat", "latitude_deg", "lat_deg")
 _LONGITUDE = ("longitude", "lon", "lng", "longitude_deg", "lon_deg")
 _PLANE = (("x",), ("y",), ("z",))
-_MISSING = ("", "na", "n/a", "nan", "null", "none", "-")
+MISSING = ("", "na", "n/a", "nan", "null", "none", "-")
+"""What a cell without a value says, in small letters."""
 _MOST_VALUES = 30_000_000
 _ROUND_DEG = 7
 
@@ -239,4 +240,4 @@ def table_numbers(table: Any, column: str, path: Path) -> Float64[np.ndarray, " 
 
 def _is_missing(cells: Any) -> Bool[np.ndarray, " row"]:
     text = cells.astype(str).str.strip().str.lower()
-    return cells.isna().to_numpy(bool) | text.isin(_MISSING).to_numpy(bool)
+    return cells.isna().to_numpy(bool) | text.isin(MISSING).to_numpy(bool)

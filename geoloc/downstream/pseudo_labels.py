@@ -48,7 +48,8 @@ def krige_steps(
     """Ordinary kriging of each step's measurements to all targets.
 
     A station that measured at one step gives nothing to another: each step has its own places.
-    Steps with the same stations are kriged together.
+    Steps with the same stations are kriged together. Stations at one place, such as two monitors at
+    a site, are one with the mean of their values.
 
     Args:
         latlon_deg: of the stations.
@@ -58,10 +59,10 @@ def krige_steps(
         neighbours: of the stations of a step; None for all.
 
     Raises:
-        DataError: no step has three stations, or two stations stand at one place.
+        DataError: no step has three stations.
 
     Source: Duan, Jiang and Carlson 2023, who krige PM2.5 of stations to images without one.
     """
-    method = KrigingMethod(fit=fit, neighbours=neighbours)
+    method = KrigingMethod(fit=fit, neighbours=neighbours, duplicates="mean")
     found = krige_by_step(latlon_deg, value, targets_deg, method)
     return PseudoLabels(value=found.value, variance=found.variance, sill=fit.sill)

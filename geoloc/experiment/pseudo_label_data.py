@@ -129,5 +129,10 @@ def draw_parts(series: StationSeries, config: PseudoLabelConfig, seed: int) -> P
             "at least; make block_km smaller, or change test_share"
         )
     rest = order[~np.isin(order, np.concatenate([tested, stations]))]
+    if not len(rest):
+        raise ConfigError(
+            f"all {len(order)} places are stations or held out, and none is left for a "
+            "pseudo-label: ask for fewer stations or tested"
+        )
     rest = rest[np.argsort(measured[rest], kind="stable")]
     return Parts(stations=stations, tested=tested, unlabelled=rest[: config.unlabelled])

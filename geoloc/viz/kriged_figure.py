@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 
 from geoloc.errors import DataError
 from geoloc.viz.canvas import (
-    CREDIT,
     FAINT_INK,
     FONT,
     INK,
@@ -101,9 +100,7 @@ def draw_kriged(picture: KrigedPicture, path: Path | str) -> Path:
         axes.set_xlabel(f"measured {picture.measured}", **_LABEL)
         if number == 0:
             axes.set_ylabel(f"estimated {picture.measured}", **_LABEL)
-    if picture.sphere:
-        credit = CREDIT if view.kind == "world" else CREDIT.partition(" Projection")[0]
-        put_text(figure, 0.985, 12 / height, credit, fontsize=8, color=FAINT_INK, ha="right")
+    put_text(figure, 0.985, 12 / height, view.credit, fontsize=8, color=FAINT_INK, ha="right")
     return save_png(figure, path)
 
 

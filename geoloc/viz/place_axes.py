@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from geoloc.geodesy import equal_earth
-from geoloc.viz.canvas import BORDER, FAINT_INK, FONT, INK, LAND, OCEAN, world_axes
+from geoloc.viz.canvas import BORDER, CREDIT, FAINT_INK, FONT, INK, LAND, OCEAN, world_axes
 from geoloc.viz.world import COARSE_DEG, FINE_DEG, border_lines_deg, coarse_land_deg, fine_land_deg
 
 Real: TypeAlias = "float | np.floating[Any]"
@@ -94,6 +94,11 @@ class View:
     def stretch(self) -> float:
         """How long a degree of longitude is beside one of latitude, in the middle of a region."""
         return max(math.cos(math.radians((self.south + self.north) / 2.0)), 0.05)
+
+    @property
+    def credit(self) -> str:
+        """Where outlines come from; empty in a plane."""
+        return {"world": CREDIT, "region": CREDIT.partition(" Projection")[0]}.get(self.kind, "")
 
     def to_axes(self, places: Float64[np.ndarray, "place 2"]) -> Float64[np.ndarray, "place 2"]:
         """Places as x and y of the axes."""

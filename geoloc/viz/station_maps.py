@@ -12,17 +12,15 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from geoloc.errors import DataError
-from geoloc.geodesy import equal_earth
 from geoloc.viz.canvas import (
-    CREDIT,
     FAINT_INK,
     FONT,
     INK,
     new_figure,
     put_text,
     save_png,
-    world_axes,
 )
+from geoloc.viz.place_axes import View, draw_outlines, place_axes
 from geoloc.viz.scatter import draw_scatter
 
 PlacedValues = tuple[Float64[np.ndarray, "_ 2"], Float64[np.ndarray, " _"]]
@@ -63,7 +61,8 @@ def draw_station_maps(
     put_text(figure, 0.015, 0.967, title, fontsize=15, fontweight="bold")
     told = "means over time; large dots with a rim: stations, small dots: pseudo-labels by kriging"
     put_text(figure, 0.015, 0.944, told, fontsize=10, color=FAINT_INK)
-    _map(figure, stations, unlabelled, measured)
+    view = View.of_places(np.concatenate([stations[0], unlabelled[0]]), sphere=True)
+    _map(figure, view, (stations, unlabelled), measured)
     known = [each[np.isfinite(each)] for each in (truth, *estimates.values())]
     low = min(float(each.min()) for each in known)
     high = max(float(each.max()) for each in known)
@@ -75,17 +74,24 @@ def draw_station_maps(
         axes.set_xlabel(f"measured {measured}", fontsize=9, fontfamily=FONT, color=FAINT_INK)
         if number == 0:
             axes.set_ylabel(f"estimated {measured}", fontsize=9, fontfamily=FONT, color=FAINT_INK)
-    put_text(figure, 0.985, 0.01, CREDIT, fontsize=8, color=FAINT_INK, ha="right")
+    put_text(figure, 0.985, 0.01, view.credit, fontsize=8, color=FAINT_INK, ha="right")
     return save_png(figure, path)
 
 
-def _map(figure: Figure, stations: PlacedValues, unlabelled: PlacedValues, measured: str) -> None:
-    axes = world_axes(figure, (0.01, 0.41, 0.9, 0.53))
+def _map(
+    figure: Figure,
+    view: View,
+    placed: tuple[PlacedValues, PlacedValues],
+    measured: str,
+) -> None:
+    stations, unlabelled = placed
+    axes = place_axes(figure, (0.04, 0.425, 0.86, 0.5), view)
+    draw_outlines(axes, view)
     values = np.concatenate([stations[1], unlabelled[1]])
     low, high = (float(each) for each in np.nanquantile(values, [0.02, 0.98]))
     marks = ((unlabelled, 16.0, 0.0), (stations, 62.0, 1.1))
     for order, ((places, value), area, rim) in enumerate(marks):
-        xy = equal_earth(places)
+        xy = view.to_axes(places)
         axes.scatter(
             xy[:, 0],
             xy[:, 1],

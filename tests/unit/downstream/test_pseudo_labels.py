@@ -51,6 +51,21 @@ def test_steps_with_too_few_stations_give_no_label_and_no_weight() -> None:
         krige_steps(at, np.where(np.arange(6)[:, None] < 2, value, np.nan), at, FIT)
 
 
+def test_two_monitors_at_one_site_are_one_station_with_their_mean() -> None:
+    at, value = places(7, 8), fields(places(7, 8), 3)
+    twice = np.concatenate([at, at[2:3]])
+    both = np.concatenate([value, value[2:3] + 2.0])
+    both[7, 1], both[2, 2] = np.nan, np.nan
+    merged = value.copy()
+    # both measure, the first alone, the other alone
+    merged[2] += [1.0, 0.0, 2.0]
+    found, wanted = (
+        krige_steps(*each, places(3, 9), FIT) for each in ((twice, both), (at, merged))
+    )
+    assert found.value == pytest.approx(wanted.value, abs=1e-9)
+    assert found.variance == pytest.approx(wanted.variance, abs=1e-9)
+
+
 def test_weights_fall_with_the_variance_and_are_a_half_where_trust_says() -> None:
     at = places(5, 4)
     # at a station, near it, and across the Earth

@@ -55,6 +55,12 @@ def test_places_are_dealt_out_once_and_blocks_never_both_teach_and_judge() -> No
         draw_parts(series(4, 0), config, 0)
 
 
+def test_without_places_for_pseudo_labels_that_is_what_is_told() -> None:
+    config = PseudoLabelConfig(stations=300, tested=300, test_share=0.5)
+    with pytest.raises(ConfigError, match="none is left for a pseudo-label"):
+        draw_parts(series(60, 0), config, 0)
+
+
 def test_the_season_is_a_circle_and_longitude_is_told_only_when_asked() -> None:
     given = series(5, 0)
     covariate, names = all_covariates(given, longitude=False)
