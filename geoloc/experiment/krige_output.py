@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float64
 
 from geoloc.artifacts import write_atomically
 from geoloc.data.sample_table import write_frame
@@ -45,16 +47,28 @@ def refuse_columns(targets: Targets) -> None:
         raise ConfigError(f"targets: {taken[0]!r} is what kriging writes, and the table has it")
 
 
-def write_kriged(
-    path: Path, config: KrigeConfig, data: KrigeData, targets: Targets, kriged: KrigedSteps
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Estimated:
+    """What was kriged, from what, and where to."""
+
+    config: KrigeConfig
+    data: KrigeData
+    targets: Targets
+    kriged: KrigedSteps
+
+    @property
+    def error(self) -> Float64[np.ndarray, "target time"]:
+        """Standard errors of the estimates."""
+        return np.sqrt(self.kriged.variance)
+
+
+def write_kriged(path: Path, found: Estimated) -> None:
     """Write estimates, their standard errors, and how many values each is from."""
-    error = np.sqrt(kriged.variance)
     if path.suffix == ".npz":
-        arrays = _arrays(config, data, targets, kriged, error)
+        arrays = _arrays(found)
         write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
         return
-    write_frame(_frame(config, data, targets, kriged, error), path)
+    write_frame(_frame(found), path)
 
 
 def own_steps(targets: Targets, found: np.ndarray) -> np.ndarray:
@@ -64,15 +78,10 @@ def own_steps(targets: Targets, found: np.ndarray) -> np.ndarray:
     return np.where(targets.step >= 0, own, np.nan)
 
 
-def _arrays(
-    config: KrigeConfig,
-    data: KrigeData,
-    targets: Targets,
-    kriged: KrigedSteps,
-    error: np.ndarray,
-) -> dict[str, Any]:
+def _arrays(found: Estimated) -> dict[str, Any]:
     """A grid as `geoloc diagnose` reads it, or values by time and place."""
-    sphere = config.metric == "great_circle"
+    data, targets, kriged, error = found.data, found.targets, found.kriged, found.error
+    sphere = data.sphere
     time = np.zeros(1) if data.time is None else data.time
     told: dict[str, Any] = {"name": data.name, "unit": data.unit, "data": kriged.data}
     if targets.axes is not None:
@@ -88,19 +97,14 @@ def _arrays(
     return told | {"step": targets.step, "values": own, "standard_error": its_error}
 
 
-def _frame(
-    config: KrigeConfig,
-    data: KrigeData,
-    targets: Targets,
-    kriged: KrigedSteps,
-    error: np.ndarray,
-) -> pd.DataFrame:
+def _frame(found: Estimated) -> pd.DataFrame:
     """A row a target, or where it has no time of its own, a row a step and target."""
+    data, targets, kriged, error = found.data, found.targets, found.kriged, found.error
     steps = kriged.value.shape[1]
     if targets.table is not None:
         frame = targets.table.to_pandas()
     else:
-        names = ("latitude", "longitude") if config.metric == "great_circle" else ("x", "y")
+        names = ("latitude", "longitude") if data.sphere else ("x", "y")
         frame = pd.DataFrame(dict(zip(names, targets.places.T, strict=True)))
     if targets.step is not None:
         used = np.where(targets.step >= 0, kriged.data[targets.step], 0)
@@ -109,7 +113,7 @@ def _frame(
         labels = data.time_labels()
         frame = pd.concat([frame] * steps, ignore_index=True)
         if labels:
-            frame[config.time or "step"] = np.repeat(labels, len(targets))
+            frame[found.config.time or "step"] = np.repeat(labels, len(targets))
         used = np.repeat(kriged.data, len(targets))
         columns = (kriged.value.T.ravel(), error.T.ravel(), used)
     for name, column in zip(ADDED, columns, strict=True):

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from geoloc.experiment.krige_curve import KrigeCurve
-from geoloc.experiment.krige_data import KrigeData
+from geoloc.experiment.krige_output import Estimated
 from geoloc.experiment.krige_schema import KrigeConfig
-from geoloc.experiment.krige_targets import Targets
 from geoloc.geostatistics import KrigedSteps
 from geoloc.viz import KrigedPicture, draw_kriged
 from geoloc.viz.variogram_words import fit_name, number, range_words
@@ -26,14 +25,19 @@ _MOST_CHECKS = 3
 
 def draw_run(
     path: Path,
-    config: KrigeConfig,
-    data: KrigeData,
+    found: Estimated,
     curve: KrigeCurve,
-    targets: Targets,
-    kriged: KrigedSteps,
     pairs: Mapping[str, tuple[KrigedSteps, np.ndarray]],
 ) -> None:
-    """Write the picture of a run."""
+    """Write the picture of a run.
+
+    Args:
+        path: of the PNG.
+        found: what was kriged.
+        curve: under which semivariogram.
+        pairs: estimates and what was measured, by the kind of check; the last three are drawn.
+    """
+    data, targets, kriged = found.data, found.targets, found.kriged
     known = np.isfinite(data.stations.value)
     step = int(np.argmax(known.sum(axis=0)))
     estimate, error = kriged.value[:, step], np.sqrt(kriged.variance[:, step])
@@ -43,7 +47,7 @@ def draw_run(
     shown = dict(list(pairs.items())[-_MOST_CHECKS:])
     picture = KrigedPicture(
         title=f"{data.name}{when}: kriging from {int(there.sum()):,} stations{several}",
-        subtitle=_told(config, curve),
+        subtitle=_told(found.config, curve),
         measured=data.measured,
         sphere=data.sphere,
         stations=data.stations.places[there][:, :2],

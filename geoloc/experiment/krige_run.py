@@ -14,6 +14,7 @@ from geoloc.experiment.build import Say
 from geoloc.experiment.krige_curve import KrigeCurve, fit_curve
 from geoloc.experiment.krige_data import KrigeData, read_krige_data
 from geoloc.experiment.krige_output import (
+    Estimated,
     kriged_path,
     own_steps,
     refuse_columns,
@@ -112,7 +113,8 @@ def run_krige(config: KrigeConfig, *, out: Path, say: Say) -> KrigeResult:
         pairs[TARGETS] = against
         scores[TARGETS] = krige_scores(*against, noise=noise)
     files = (out / RESULT, kriged_path(config, out), out / PICTURE)
-    write_kriged(files[1], config, data, targets, kriged)
+    estimated = Estimated(config=config, data=data, targets=targets, kriged=kriged)
+    write_kriged(files[1], estimated)
     if checks.found:
         files = (*files, out / CHECKS)
         write_validation(files[-1], data, checks.found, checks.fold)
@@ -122,7 +124,7 @@ def run_krige(config: KrigeConfig, *, out: Path, say: Say) -> KrigeResult:
         draw_variogram(
             curve.variogram, files[-1], fit=curve.fit, title=f"Semivariogram of {data.name}"
         )
-    draw_run(files[2], config, data, curve, targets, kriged, pairs)
+    draw_run(files[2], estimated, curve, pairs)
     result = KrigeResult(
         data=data,
         curve=curve,

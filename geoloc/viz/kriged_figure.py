@@ -107,6 +107,14 @@ def draw_kriged(picture: KrigedPicture, path: Path | str) -> Path:
 _LABEL: dict[str, Any] = {"fontsize": 9, "fontfamily": FONT, "color": FAINT_INK}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Look:
+    """How a value becomes a colour."""
+
+    scale: Normalize
+    colours: str
+
+
 def _map(figure: Figure, box: Box, picture: KrigedPicture, view: View, *, errors: bool) -> None:
     shown = picture.standard_error if errors else picture.estimate
     colours = _ERRORS if errors else _VALUES
@@ -115,19 +123,20 @@ def _map(figure: Figure, box: Box, picture: KrigedPicture, view: View, *, errors
         cuts.append(np.nanquantile(picture.measurement, _CUT))
     low, high = float(np.min(cuts)), float(np.max(cuts))
     scale = Normalize(low, high if high > low else low + 1e-12 + abs(low) * 1e-6)
+    look = _Look(scale=scale, colours=colours)
     axes = place_axes(figure, box, view)
     if picture.axes is not None:
         edges = (_edges(picture.axes[0]), _edges(picture.axes[1]))
         cells = shown.reshape(len(picture.axes[0]), len(picture.axes[1]))
         draw_cells(axes, view, edges, cells, scale=scale, colours=colours)
     else:
-        _dots(axes, view.to_axes(picture.targets), shown, scale, colours, rim=0.0)
+        _dots(axes, view.to_axes(picture.targets), shown, look=look, rim=0.0)
     draw_outlines(axes, view)
     at = view.to_axes(picture.stations)
     if errors:
         axes.plot(*at.T, ".", color=INK, markersize=3.5, markeredgewidth=0, zorder=4)
     else:
-        _dots(axes, at, picture.measurement, scale, colours, rim=0.8)
+        _dots(axes, at, picture.measurement, look=look, rim=0.8)
     name = "standard error" if errors else "estimate; rimmed dots: stations"
     height = float(figure.get_size_inches()[1]) * PIXELS_PER_INCH
     put_text(figure, box[0], box[1] + box[3] + 9 / height, name, fontsize=11)
@@ -150,17 +159,15 @@ def _view(picture: KrigedPicture) -> View:
     return View.of_box(rows[0], rows[-1], columns[0], columns[-1], sphere=picture.sphere)
 
 
-def _dots(
-    axes: Axes, at: np.ndarray, value: np.ndarray, scale: Normalize, colours: str, *, rim: float
-) -> None:
+def _dots(axes: Axes, at: np.ndarray, value: np.ndarray, *, look: _Look, rim: float) -> None:
     known = np.isfinite(value)
     size = float(np.clip(16_000.0 / max(int(known.sum()), 1), 10.0, 60.0))
     axes.scatter(
         *at[known].T,
         s=size,
         c=value[known],
-        cmap=colours,
-        norm=scale,
+        cmap=look.colours,
+        norm=look.scale,
         linewidths=rim,
         edgecolors=INK if rim else PAPER,
         zorder=4,
