@@ -11,7 +11,8 @@ import pandas as pd
 from jaxtyping import Bool, Float64
 
 from geoloc.data.sample_table import is_table, read_cells
-from geoloc.errors import ConfigError, DataError
+from geoloc.errors import ConfigError, CoordinateError, DataError
+from geoloc.geodesy import is_valid_latlon
 
 _LATITUDE = ("latitude", "lat", "latitude_deg", "lat_deg")
 _LONGITUDE = ("longitude", "lon", "lng", "longitude_deg", "lon_deg")
@@ -71,6 +72,7 @@ def read_table_values(path: Path, columns: TableColumns) -> TableValues:
 
     Raises:
         ConfigError: a column is not there.
+        CoordinateError: a place is out of range.
         DataError: the table cannot be read, a cell is no number or no time, or two rows are of one
             place and time.
     """
@@ -107,6 +109,7 @@ def table_places(
     """The places of all rows, nan where a cell is empty; None where there are no such columns.
 
     Raises:
+        CoordinateError: a place is out of range.
         DataError: some of the columns are missing, or a cell is no number.
     """
     names = [str(name) for name in table.column_names]
@@ -121,7 +124,23 @@ def table_places(
         raise DataError(f"{path} has {what}, not both: {', '.join(names)}")
     given = [table_numbers(table, str(name), path) for name in found if name is not None]
     places = np.stack(given, axis=-1)
-    return places if plane else np.round(places, _ROUND_DEG)
+    return places if plane else _one_of_each(places, path)
+
+
+def _one_of_each(places: np.ndarray, path: Path) -> Float64[np.ndarray, "row 2"]:
+    """Places on the Earth, each written in one way: its poles and antimeridian have many."""
+    bad = np.flatnonzero(np.isfinite(places).all(axis=1) & ~np.asarray(is_valid_latlon(places)))
+    if len(bad):
+        latitude, longitude = places[bad[0]]
+        more = f" ({len(bad):,} rows of {len(places):,} are like it)" if len(bad) > 1 else ""
+        raise CoordinateError(
+            f"{path}, row {int(bad[0]) + 1}: latitude {latitude:g}, longitude {longitude:g} is no "
+            f"place{more}"
+        )
+    places = np.round(places, _ROUND_DEG)
+    places[places[:, 1] == 180.0, 1] = -180.0
+    places[np.abs(places[:, 0]) == 90.0, 1] = 0.0
+    return places
 
 
 def _kept(

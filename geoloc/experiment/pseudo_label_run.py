@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,6 +62,16 @@ class PseudoLabelResult:
     def interval(self, method: str, measure: str) -> tuple[float, float, float]:
         """Mean over seeds and its 95 % interval."""
         return mean_interval(np.array(self.scores[method][measure]))
+
+    def scores_json(self) -> dict[str, dict[str, list[float | None]]]:
+        """The scores as JSON can hold them: None for a correlation of what is constant."""
+        return {
+            method: {
+                measure: [None if math.isnan(each) else each for each in values]
+                for measure, values in measures.items()
+            }
+            for method, measures in self.scores.items()
+        }
 
     def gain(self, measure: str, *, of: str) -> tuple[float, float, float]:
         """What pseudo-labels change, seed by seed: mean and 95 % interval."""
@@ -220,7 +231,7 @@ def _as_json(config: PseudoLabelConfig, result: PseudoLabelResult) -> dict[str, 
             "config": config.model_dump(mode="json"),
         },
         **result.told,
-        "scores": {name: dict(each) for name, each in result.scores.items()},
+        "scores": result.scores_json(),
     }
 
 

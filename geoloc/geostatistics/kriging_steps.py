@@ -171,6 +171,8 @@ def _patterns(
     value: np.ndarray, fewest: int
 ) -> Iterator[tuple[Bool[np.ndarray, " place"], Bool[np.ndarray, " time"]]]:
     """Which places measured together, and at which steps."""
+    if bool(np.isinf(value).any()):
+        raise DataError("a value is infinite: write such values as missing (nan)")
     known = np.isfinite(value)
     enough = known.sum(axis=0) >= fewest
     if not bool(enough.any()):

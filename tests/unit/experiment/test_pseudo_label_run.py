@@ -82,6 +82,16 @@ def test_gains_are_paired_by_seed() -> None:
     assert result.interval(FOREST, "rmse")[0] == 2.0
 
 
+def test_a_correlation_that_is_none_can_be_written() -> None:
+    # of one step and a variogram without structure kriging is the same everywhere
+    result = PseudoLabelResult(
+        told={}, scores={FOREST: {"pearson": [0.5, float("nan")]}}, out=Path()
+    )
+    assert json.dumps(result.scores_json(), allow_nan=False) == json.dumps(
+        {FOREST: {"pearson": [0.5, None]}}
+    )
+
+
 def write_stations(path: Path) -> None:
     """Forty stations about Delhi; the last ten never measure."""
     generator = np.random.default_rng(1)

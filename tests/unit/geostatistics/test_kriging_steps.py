@@ -70,6 +70,13 @@ def test_the_variogram_of_the_plane_is_that_of_the_estimator_and_has_no_class_of
     assert 0.4 * greatest < limit <= 0.5 * greatest
 
 
+def test_infinite_values_are_refused_and_not_taken_for_missing() -> None:
+    places, value = measured()
+    value[0, 0] = np.inf
+    with pytest.raises(DataError, match="infinite"):
+        krige_by_step(places, value, places[:1], KrigingMethod(fit=PLANE))
+
+
 def test_values_that_do_not_vary_are_told_so() -> None:
     places, _ = measured()
     for value in (np.full((12, 1), 5.0), np.tile([1.0, 2.0], (12, 1))):
