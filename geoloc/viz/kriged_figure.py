@@ -122,7 +122,7 @@ def _map(figure: Figure, box: Box, picture: KrigedPicture, view: View, *, errors
     if not errors:
         cuts.append(np.nanquantile(picture.measurement, _CUT))
     low, high = float(np.min(cuts)), float(np.max(cuts))
-    scale = Normalize(low, high if high > low else low + 1e-12 + abs(low) * 1e-6)
+    scale = Normalize(*_apart(low, high))
     look = _Look(scale=scale, colours=colours)
     axes = place_axes(figure, box, view)
     if picture.axes is not None:
@@ -147,6 +147,7 @@ def _map(figure: Figure, box: Box, picture: KrigedPicture, view: View, *, errors
     )
     bar.set_label(picture.measured, **_LABEL)
     bar.ax.tick_params(labelsize=8.5, colors=FAINT_INK, labelfontfamily=FONT)
+    bar.ax.ticklabel_format(axis="x", style="plain", useOffset=False)
     bar.outline.set_visible(False)  # pyright: ignore
 
 
@@ -172,6 +173,15 @@ def _dots(axes: Axes, at: np.ndarray, value: np.ndarray, *, look: _Look, rim: fl
         edgecolors=INK if rim else PAPER,
         zorder=4,
     )
+
+
+def _apart(low: float, high: float) -> tuple[float, float]:
+    """Ends of a scale that differ visibly, though values may be all alike."""
+    least = 1e-3 * max(abs(low), abs(high)) or 1.0
+    if high - low >= least:
+        return low, high
+    middle = (low + high) / 2.0
+    return middle - least, middle + least
 
 
 def _edges(middles: np.ndarray) -> Float64[np.ndarray, " edge"]:

@@ -220,6 +220,7 @@ def _degrees(above: str, below: str, *, round_world: bool) -> Callable[[float, i
     def told(value: float, _: int) -> str:
         shown = (value + 180.0) % 360.0 - 180.0 if round_world else value
         side = above if shown > 0 else below if shown < 0 else ""
+        side = "" if abs(shown) == 180.0 else side
         return f"{abs(shown):.6g}\N{DEGREE SIGN}{side}"
 
     return told
