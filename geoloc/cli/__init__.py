@@ -24,6 +24,7 @@ from geoloc.cli import (
     evaluate,
     explain,
     gallery,
+    krige,
     pseudolabel,
     query,
     report,
@@ -43,7 +44,7 @@ __all__ = ["main"]
 _COMMANDS = (
     *(train, evaluate, calibrate, report, ablate, query, explain, card, serve),
     *(score, errors, shards, split, audit, embed, gallery, variogram, diagnose),
-    *(cluster, cells, pseudolabel, spacetime, downscale, config),
+    *(cluster, cells, krige, pseudolabel, spacetime, downscale, config),
 )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
 from geoloc.data.station_series import StationSeries
 from geoloc.data.table_rows import read_table
+from geoloc.data.table_values import MISSING
 from geoloc.errors import DataError
 from geoloc.geodesy import is_valid_latlon
 
@@ -21,21 +22,21 @@ COLUMNS = ("station", "latitude", "longitude", "time", "value")
 
 @dataclass(slots=True, kw_only=True)
 class _Gathered:
-    """Rows by station and day, as they come."""
+    """Rows by station and time, as they come."""
 
     place: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
-    cell: dict[tuple[str, date], tuple[float, list[float]]] = field(
-        default_factory=dict[tuple[str, date], tuple[float, list[float]]]
+    cell: dict[tuple[str, datetime], tuple[float, list[float]]] = field(
+        default_factory=dict[tuple[str, datetime], tuple[float, list[float]]]
     )
 
 
 def read_stations(path: Path, *, unit: str = "1") -> StationSeries:
-    """Stations of a CSV file: a row is what one station, or a place without one, has on one day.
+    """Stations of a CSV file: a row is what one station, or a place without one, has at a time.
 
-    Columns ``station``, ``latitude``, ``longitude`` (degrees), ``time`` (a date such as
-    ``2024-02-29``) and ``value``; all others are covariates, and numbers. A row whose value is
-    empty has none: it is a place and day where an estimate is wanted. What has no row has neither
-    value nor covariates.
+    Columns ``station``, ``latitude``, ``longitude`` (degrees), ``time`` (ISO 8601: a date such as
+    ``2024-02-29``, or with the time of day; with an offset it is brought to UTC) and ``value``; all
+    others are covariates, and numbers. A row whose value is empty (or NA, nan) has none: it is a
+    place and time where an estimate is wanted. What has no row has neither value nor covariates.
 
     Args:
         path: CSV with a header, UTF-8.
@@ -69,13 +70,17 @@ def _gather(
     if gathered.place.setdefault(station, place) != place:
         raise DataError(f"{where}: station {station} stands at another place than before")
     try:
-        day = date.fromisoformat(row["time"] or "")
+        time = datetime.fromisoformat((row["time"] or "").strip())
     except ValueError:
-        raise DataError(f"{where}: time {row['time']!r} is no date such as 2024-02-29") from None
-    if (station, day) in gathered.cell:
-        raise DataError(f"{where}: station {station} has a row of {day} already")
-    value = math.nan if row["value"] is None else _number(row, "value", where)
-    gathered.cell[station, day] = (value, [_number(row, name, where) for name in names])
+        told = f"time {row['time']!r} is no date such as 2024-02-29, nor a time of day with it"
+        raise DataError(f"{where}: {told}") from None
+    if time.tzinfo is not None:
+        time = time.astimezone(UTC).replace(tzinfo=None)
+    if (station, time) in gathered.cell:
+        raise DataError(f"{where}: station {station} has a row of {row['time']} already")
+    missing = (row["value"] or "").strip().lower() in MISSING
+    value = math.nan if missing else _number(row, "value", where)
+    gathered.cell[station, time] = (value, [_number(row, name, where) for name in names])
 
 
 def _number(row: Mapping[str, str | None], name: str, where: str) -> float:
@@ -90,21 +95,21 @@ def _number(row: Mapping[str, str | None], name: str, where: str) -> float:
 
 
 def _series(gathered: _Gathered, names: tuple[str, ...], *, name: str, unit: str) -> StationSeries:
-    days = sorted({day for _, day in gathered.cell})
+    times = sorted({time for _, time in gathered.cell})
     stations = {station: row for row, station in enumerate(gathered.place)}
-    column = {day: at for at, day in enumerate(days)}
-    value = np.full((len(stations), len(days)), np.nan)
+    column = {time: at for at, time in enumerate(times)}
+    value = np.full((len(stations), len(times)), np.nan)
     covariate = np.full((*value.shape, len(names)), np.nan)
-    for (station, day), (measured, beside) in gathered.cell.items():
-        at = stations[station], column[day]
+    for (station, time), (measured, beside) in gathered.cell.items():
+        at = stations[station], column[time]
         value[at], covariate[at] = measured, beside
-    first = date(days[0].year, 1, 1).toordinal()
+    first = datetime(times[0].year, 1, 1)
     return StationSeries(
         name=name,
         unit=unit,
         station=tuple(stations),
         latlon_deg=np.array(list(gathered.place.values())),
-        time_day=np.array([day.toordinal() - first for day in days], dtype=np.float64),
+        time_day=np.array([(time - first) / timedelta(days=1) for time in times]),
         value=value,
         covariate=covariate,
         covariates=names,

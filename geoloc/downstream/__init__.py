@@ -5,7 +5,7 @@ places and days without a station.
 """
 
 from geoloc.downstream.forest import ForestSettings
-from geoloc.downstream.pseudo_labels import PseudoLabels, krige_steps, pooled_variogram
+from geoloc.downstream.pseudo_labels import PseudoLabels, krige_steps
 from geoloc.downstream.regressor import ImageRegressor, LabelledRows, fit_regressor
 from geoloc.downstream.residual_network import NetworkSettings
 from geoloc.downstream.scores import StationScores, mean_interval, station_scores
@@ -20,6 +20,5 @@ __all__ = [
     "fit_regressor",
     "krige_steps",
     "mean_interval",
-    "pooled_variogram",
     "station_scores",
 ]

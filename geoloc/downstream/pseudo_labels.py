@@ -7,18 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from geoloc.errors import DataError
-from geoloc.geostatistics import (
-    LagBins,
-    Variogram,
-    VariogramFit,
-    accumulator_for,
-    ordinary_kriging,
-    sample_lags,
-)
-
-_FEWEST_STATIONS = 3
-_LAG_SAMPLES = 20_000
+from geoloc.geostatistics import KrigingMethod, VariogramFit, krige_by_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,45 +37,6 @@ class PseudoLabels:
         return np.where(np.isfinite(self.value), weight, 0.0)
 
 
-def pooled_variogram(
-    latlon_deg: Float64[np.ndarray, "place 2"],
-    value: Float64[np.ndarray, "place time"],
-    *,
-    classes: int,
-    max_lag_km: float,
-) -> Variogram:
-    """One semivariogram of all steps: pairs are taken within a step, never across.
-
-    Steps differ in their mean, which pairs within one do not see; their structure is taken to be
-    one, so that few stations over many steps give a curve that few stations at once do not.
-
-    Args:
-        latlon_deg: of the places.
-        value: nan is missing.
-        classes: of lag, of about equal numbers of pairs.
-        max_lag_km: pairs beyond are left out.
-
-    Raises:
-        DataError: no step has two stations near enough.
-    """
-    measured = np.isfinite(value).any(axis=1)
-    latlon_deg, value = latlon_deg[measured], value[measured]
-    if len(latlon_deg) < _FEWEST_STATIONS:
-        raise DataError(f"{len(latlon_deg)} stations measured anything: three at least are needed")
-    lags = sample_lags(latlon_deg, _LAG_SAMPLES, generator=np.random.default_rng(0))
-    near = lags[(lags > 0) & (lags <= max_lag_km)]
-    if not len(near):
-        raise DataError(f"no two stations are within {max_lag_km:g} km: raise max_lag_km")
-    bins = LagBins.equal_count(classes, near)
-    typical = np.nanmean(value, axis=1)
-    sums, labels = accumulator_for(latlon_deg, typical, bins=bins, dissimilarity="squared")
-    for step in value.T:
-        known = np.isfinite(step)
-        if known.sum() > 1:
-            sums.add(latlon_deg[known], step[known], groups=labels[known])
-    return sums.variogram("matheron", feature_dim=1)
-
-
 def krige_steps(
     latlon_deg: Float64[np.ndarray, "station 2"],
     value: Float64[np.ndarray, "station time"],
@@ -98,7 +48,8 @@ def krige_steps(
     """Ordinary kriging of each step's measurements to all targets.
 
     A station that measured at one step gives nothing to another: each step has its own places.
-    Steps with the same stations are kriged together.
+    Steps with the same stations are kriged together. Stations at one place, such as two monitors at
+    a site, are one with the mean of their values.
 
     Args:
         latlon_deg: of the stations.
@@ -108,27 +59,10 @@ def krige_steps(
         neighbours: of the stations of a step; None for all.
 
     Raises:
-        DataError: no step has three stations, or two stations stand at one place.
+        DataError: no step has three stations.
 
     Source: Duan, Jiang and Carlson 2023, who krige PM2.5 of stations to images without one.
     """
-    known = np.isfinite(value)
-    patterns, which = np.unique(known, axis=1, return_inverse=True)
-    shape = (len(targets_deg), value.shape[1])
-    estimate, variance = np.full(shape, np.nan), np.full(shape, np.nan)
-    for number, stations in enumerate(patterns.T):
-        steps = which.reshape(-1) == number
-        if stations.sum() < _FEWEST_STATIONS:
-            continue
-        kriged = ordinary_kriging(
-            latlon_deg[stations],
-            value[stations][:, steps],
-            targets_deg,
-            fit,
-            neighbours=neighbours,
-        )
-        estimate[:, steps] = kriged.value.cpu().numpy()
-        variance[:, steps] = kriged.variance.cpu().numpy()[:, None]
-    if not np.isfinite(estimate).any():
-        raise DataError(f"no step has {_FEWEST_STATIONS} stations to krige from")
-    return PseudoLabels(value=estimate, variance=variance, sill=fit.sill)
+    method = KrigingMethod(fit=fit, neighbours=neighbours, duplicates="mean")
+    found = krige_by_step(latlon_deg, value, targets_deg, method)
+    return PseudoLabels(value=found.value, variance=found.variance, sill=fit.sill)

@@ -62,6 +62,18 @@ def load_section(path: Path | str, overrides: Iterable[str], model: type[Model])
     return model_from_tree(tree, model, where=str(path))
 
 
+def section_of(values: Mapping[str, Any], overrides: Iterable[str], model: type[Model]) -> Model:
+    """A system's settings without a file: some values over the defaults, then the overrides.
+
+    Raises:
+        ConfigError: a key is unknown, or a value impossible.
+    """
+    tree = dict(values)
+    for word in overrides:
+        apply_override(tree, word)
+    return model_from_tree(tree, model, where="settings")
+
+
 def section_hash(config: BaseModel) -> str:
     """Sha256 over all keys of a system's settings."""
     return hashlib.sha256(config.model_dump_json().encode()).hexdigest()

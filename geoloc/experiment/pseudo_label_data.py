@@ -48,10 +48,17 @@ def load_series(config: PseudoLabelConfig) -> StationSeries:
     return _sampled(config.field, config.places)
 
 
-def _sampled(source: str, places: PlacesSection) -> StationSeries:
-    latlon_deg = even_land_points(places.count)
+def land_places(
+    count: int, *, south_deg: float, north_deg: float
+) -> Float64[np.ndarray, "place 2"]:
+    """Places even by area on land, of `count` on all land those between two latitudes."""
+    latlon_deg = even_land_points(count)
     latitude = latlon_deg[:, 0]
-    latlon_deg = latlon_deg[(latitude >= places.south_deg) & (latitude <= places.north_deg)]
+    return latlon_deg[(latitude >= south_deg) & (latitude <= north_deg)]
+
+
+def _sampled(source: str, places: PlacesSection) -> StationSeries:
+    latlon_deg = land_places(places.count, south_deg=places.south_deg, north_deg=places.north_deg)
     field = read_field(source)
     value = field.at(latlon_deg).T.astype(np.float64)
     altitude_m = read_field("package:altitude").at(latlon_deg)[0].astype(np.float64)
@@ -122,5 +129,10 @@ def draw_parts(series: StationSeries, config: PseudoLabelConfig, seed: int) -> P
             "at least; make block_km smaller, or change test_share"
         )
     rest = order[~np.isin(order, np.concatenate([tested, stations]))]
+    if not len(rest):
+        raise ConfigError(
+            f"all {len(order)} places are stations or held out, and none is left for a "
+            "pseudo-label: ask for fewer stations or tested"
+        )
     rest = rest[np.argsort(measured[rest], kind="stable")]
     return Parts(stations=stations, tested=tested, unlabelled=rest[: config.unlabelled])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ from geoloc.downstream import (
     fit_regressor,
     krige_steps,
     mean_interval,
-    pooled_variogram,
     station_scores,
 )
 from geoloc.experiment.build import Say
@@ -35,7 +35,7 @@ from geoloc.experiment.pseudo_label_data import (
 )
 from geoloc.experiment.pseudo_label_schema import PseudoLabelConfig
 from geoloc.experiment.run_directory import software
-from geoloc.geostatistics import VariogramFit, fit_variogram
+from geoloc.geostatistics import VariogramFit, fit_variogram, pooled_variogram
 from geoloc.viz import draw_station_maps
 
 SCHEMA_VERSION = 1
@@ -62,6 +62,16 @@ class PseudoLabelResult:
     def interval(self, method: str, measure: str) -> tuple[float, float, float]:
         """Mean over seeds and its 95 % interval."""
         return mean_interval(np.array(self.scores[method][measure]))
+
+    def scores_json(self) -> dict[str, dict[str, list[float | None]]]:
+        """The scores as JSON can hold them: None for a correlation of what is constant."""
+        return {
+            method: {
+                measure: [None if math.isnan(each) else each for each in values]
+                for measure, values in measures.items()
+            }
+            for method, measures in self.scores.items()
+        }
 
     def gain(self, measure: str, *, of: str) -> tuple[float, float, float]:
         """What pseudo-labels change, seed by seed: mean and 95 % interval."""
@@ -116,7 +126,7 @@ class _Task:
         places = self.series.latlon_deg[parts.stations]
         value = self.series.value[parts.stations]
         curve = pooled_variogram(
-            places, value, classes=settings.classes, max_lag_km=settings.max_lag_km
+            places, value, classes=settings.classes, max_lag=settings.max_lag_km
         )
         fit = fit_variogram(curve, settings.model, max_lag=settings.max_lag_km)
         tested, unlabelled = (
@@ -221,7 +231,7 @@ def _as_json(config: PseudoLabelConfig, result: PseudoLabelResult) -> dict[str, 
             "config": config.model_dump(mode="json"),
         },
         **result.told,
-        "scores": {name: dict(each) for name, each in result.scores.items()},
+        "scores": result.scores_json(),
     }
 
 

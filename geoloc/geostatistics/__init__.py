@@ -36,7 +36,14 @@ from geoloc.geostatistics.files import load_variogram, save_variogram, write_var
 from geoloc.geostatistics.fitting import fit_best, fit_variogram
 from geoloc.geostatistics.given_fit import given_variogram
 from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
-from geoloc.geostatistics.kriging import Kriged, krige_each, ordinary_kriging, simple_kriging
+from geoloc.geostatistics.kriging import krige_each, ordinary_kriging, simple_kriging
+from geoloc.geostatistics.kriging_method import Kriged, KrigingMethod
+from geoloc.geostatistics.kriging_steps import (
+    KrigedSteps,
+    krige_by_step,
+    leave_one_out_by_step,
+    pooled_variogram,
+)
 from geoloc.geostatistics.lags import LagBins
 from geoloc.geostatistics.local import LocalVariograms, local_variograms
 from geoloc.geostatistics.neighbours import (
@@ -59,6 +66,8 @@ __all__ = [
     "Engine",
     "IsotonicFit",
     "Kriged",
+    "KrigedSteps",
+    "KrigingMethod",
     "LagBins",
     "LocalMoran",
     "LocalVariograms",
@@ -83,8 +92,10 @@ __all__ = [
     "gaussian_field",
     "gearys_c",
     "given_variogram",
+    "krige_by_step",
     "krige_each",
     "lagged_agreement",
+    "leave_one_out_by_step",
     "load_variogram",
     "local_moran",
     "local_variograms",
@@ -95,6 +106,7 @@ __all__ = [
     "ordinary_kriging",
     "partial_autocorrelation_function",
     "percentile_interval",
+    "pooled_variogram",
     "sample_lags",
     "save_variogram",
     "semivariogram_distance",

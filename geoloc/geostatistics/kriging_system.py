@@ -100,6 +100,22 @@ class KrigingSystem:
             variance = variance + missing.square() / solved.ones.square().sum(dim=-2)
         return solved.mean + u.mT @ solved.residual, variance.clamp(min=0.0)
 
+    def left_out(
+        self, solved: SolvedPlaces, value: Float64[Tensor, "place value"]
+    ) -> tuple[Float64[Tensor, "place value"], Float64[Tensor, " place"]]:
+        """Estimates of each place from all others, and the variances of their errors.
+
+        With P the inverse of the covariances, or of the system with the unknown mean, the error at
+        place i is (P z)_i / P_ii and its variance 1 / P_ii.
+        """
+        right = [solved.residual] if solved.ones is None else [solved.residual, solved.ones]
+        back = torch.linalg.solve_triangular(solved.factor.mT, torch.cat(right, dim=1), upper=True)
+        diagonal = torch.cholesky_inverse(solved.factor).diagonal()
+        if solved.ones is not None:
+            diagonal = diagonal - back[:, -1].square() / solved.ones.square().sum()
+        variance = 1.0 / diagonal
+        return value - back[:, : value.shape[1]] * variance[:, None], variance
+
     def between(
         self, position: Float64[Tensor, "*batch place 3"]
     ) -> Float64[Tensor, "*batch place place"]:
@@ -136,7 +152,7 @@ def _cholesky(matrix: Tensor, sill: float) -> Tensor:
             torch.where(info > 0, _ROUNDING * sill, 0.0).to(matrix)[..., None]
         )
         factor, info = torch.linalg.cholesky_ex(matrix)
-    if sill <= 0 or bool((info > 0).any()):
+    if bool((info > 0).any()):
         raise DataError(
             "kriging: the system has no single solution; places are too near one another for this "
             "model: give it a nugget, or merge places"

@@ -45,7 +45,12 @@ class Separation:
             ConfigError: great circles cannot be measured in the unit of the bins.
         """
         check_metric(bins, metric)
-        return cls(metric=metric, radius=sphere_radius(bins.unit) if metric[0] == "g" else 0.0)
+        return cls.measuring(metric, bins.unit)
+
+    @classmethod
+    def measuring(cls, metric: Metric, unit: LagUnit) -> Separation:
+        """The separation by a metric that measures in this unit."""
+        return cls(metric=metric, radius=sphere_radius(unit) if metric == "great_circle" else 0.0)
 
     def positions(
         self, places: Num[np.ndarray, "n ..."] | Num[Tensor, "n ..."]

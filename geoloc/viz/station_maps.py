@@ -7,30 +7,25 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from geoloc.errors import DataError
-from geoloc.geodesy import equal_earth
 from geoloc.viz.canvas import (
-    ANSWER,
-    CREDIT,
     FAINT_INK,
     FONT,
     INK,
     new_figure,
     put_text,
     save_png,
-    world_axes,
 )
+from geoloc.viz.place_axes import View, draw_outlines, place_axes
+from geoloc.viz.scatter import draw_scatter
 
 PlacedValues = tuple[Float64[np.ndarray, "_ 2"], Float64[np.ndarray, " _"]]
 _WIDTH, _HEIGHT = 1600, 1180
 _COLOURS = "viridis"
-_AXIS, _GRID = "#c9d0d5", "#e3e7ea"
-_MOST_DOTS = 4000
 
 
 def draw_station_maps(
@@ -66,29 +61,37 @@ def draw_station_maps(
     put_text(figure, 0.015, 0.967, title, fontsize=15, fontweight="bold")
     told = "means over time; large dots with a rim: stations, small dots: pseudo-labels by kriging"
     put_text(figure, 0.015, 0.944, told, fontsize=10, color=FAINT_INK)
-    _map(figure, stations, unlabelled, measured)
+    view = View.of_places(np.concatenate([stations[0], unlabelled[0]]), sphere=True)
+    _map(figure, view, (stations, unlabelled), measured)
     known = [each[np.isfinite(each)] for each in (truth, *estimates.values())]
     low = min(float(each.min()) for each in known)
     high = max(float(each.max()) for each in known)
     for number, (name, estimate) in enumerate(estimates.items()):
         left = 0.06 + number * 0.94 / len(estimates)
         axes = figure.add_axes((left, 0.065, 0.27 * min(1.0, 3.0 / len(estimates)), 0.29))
-        _scatter(axes, truth, estimate, (low, high))
+        draw_scatter(axes, truth, estimate, (low, high))
         axes.set_title(name, fontsize=11, fontfamily=FONT, color=INK, loc="left")
         axes.set_xlabel(f"measured {measured}", fontsize=9, fontfamily=FONT, color=FAINT_INK)
         if number == 0:
             axes.set_ylabel(f"estimated {measured}", fontsize=9, fontfamily=FONT, color=FAINT_INK)
-    put_text(figure, 0.985, 0.01, CREDIT, fontsize=8, color=FAINT_INK, ha="right")
+    put_text(figure, 0.985, 0.01, view.credit, fontsize=8, color=FAINT_INK, ha="right")
     return save_png(figure, path)
 
 
-def _map(figure: Figure, stations: PlacedValues, unlabelled: PlacedValues, measured: str) -> None:
-    axes = world_axes(figure, (0.01, 0.41, 0.9, 0.53))
+def _map(
+    figure: Figure,
+    view: View,
+    placed: tuple[PlacedValues, PlacedValues],
+    measured: str,
+) -> None:
+    stations, unlabelled = placed
+    axes = place_axes(figure, (0.04, 0.425, 0.86, 0.5), view)
+    draw_outlines(axes, view)
     values = np.concatenate([stations[1], unlabelled[1]])
     low, high = (float(each) for each in np.nanquantile(values, [0.02, 0.98]))
     marks = ((unlabelled, 16.0, 0.0), (stations, 62.0, 1.1))
     for order, ((places, value), area, rim) in enumerate(marks):
-        xy = equal_earth(places)
+        xy = view.to_axes(places)
         axes.scatter(
             xy[:, 0],
             xy[:, 1],
@@ -105,30 +108,3 @@ def _map(figure: Figure, stations: PlacedValues, unlabelled: PlacedValues, measu
     bar = figure.colorbar(scale, cax=figure.add_axes((0.925, 0.47, 0.012, 0.41)))
     bar.set_label(measured, fontsize=9, fontfamily=FONT, color=FAINT_INK)
     bar.ax.tick_params(labelsize=8.5, colors=FAINT_INK, labelfontfamily=FONT)
-
-
-def _scatter(
-    axes: Axes, truth: np.ndarray, estimate: np.ndarray, limits: tuple[float, float]
-) -> None:
-    both = np.isfinite(truth) & np.isfinite(estimate)
-    rows = np.random.default_rng(0).permutation(int(both.sum()))[:_MOST_DOTS]
-    axes.plot(limits, limits, color=FAINT_INK, linewidth=1.0)
-    axes.plot(
-        truth[both][rows],
-        estimate[both][rows],
-        ".",
-        color=ANSWER,
-        markersize=4,
-        alpha=0.4,
-        markeredgewidth=0,
-    )
-    margin = 0.03 * (limits[1] - limits[0])
-    axes.set_xlim(limits[0] - margin, limits[1] + margin)
-    axes.set_ylim(limits[0] - margin, limits[1] + margin)
-    axes.grid(color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8.5, colors=FAINT_INK, labelfontfamily=FONT)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("bottom", "left"):
-        axes.spines[side].set_color(_AXIS)

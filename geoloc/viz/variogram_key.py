@@ -63,8 +63,8 @@ def draw_key(figure: Figure, variogram: Variogram, fit: VariogramFit | None, mar
 
 
 def is_fitted(variogram: Variogram, fit: VariogramFit | None) -> Bool[np.ndarray, " class"]:
-    """Which classes of lag the model was fitted to; all where there is none."""
-    if fit is None:
+    """Which classes of lag the model was fitted to; all where there is none, or it was given."""
+    if fit is None or not len(fit.lag):
         return np.ones(len(variogram), dtype=np.bool_)
     return np.isin(variogram.lag, fit.lag)
 
@@ -129,6 +129,8 @@ def _fit_lines(fit: VariogramFit) -> list[str]:
         lines.append(line if len(line) <= _WIDTH else f"{title} {value}")
         if about and about not in _WORDS:
             lines.append(f"    95 %: {about}")
+    if not len(fit.lag):
+        return [*lines, "given, not fitted"]
     last = f"{number(float(fit.lag.max()))} {fit.unit}"
     return [
         *lines,

@@ -111,7 +111,7 @@ def _at_bound(fit: VariogramFit, name: str) -> bool:
         # a range beyond the antipode is infinite as a great circle, though its scale need not be
         value = float(getattr(fit, name))
         longest = max(fit.scale, value if math.isfinite(value) else 0.0)
-        if longest > _HUGE * float(fit.lag.max()):
+        if len(fit.lag) and longest > _HUGE * float(fit.lag.max()):
             return True
     if name == "nugget" and fit.nugget == 0:
         return True

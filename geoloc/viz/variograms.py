@@ -237,13 +237,14 @@ def _vertical_limits(
 
 
 def _draw_model(axes: Axes, fit: VariogramFit, colour: str) -> Marks:
-    """The curve, solid over the fitted lags and dashed beyond."""
+    """The curve, solid over the fitted lags (of a given model all) and dashed beyond."""
     low, high = axes.get_xlim()
     logarithmic = axes.get_xscale() == "log"
     lag = (np.geomspace if logarithmic else np.linspace)(
         low if logarithmic else max(low, 0.0) + 1e-6 * high, high, _MODEL_POINTS
     )
-    first, last = (float(end) for end in (fit.lag.min(), fit.lag.max()))
+    fitted = fit.lag if len(fit.lag) else lag
+    first, last = (float(end) for end in (fitted.min(), fitted.max()))
     lag = np.unique(np.concatenate([lag, [first, last]]))
     marks: Marks = []
     for part, style in (
@@ -253,6 +254,8 @@ def _draw_model(axes: Axes, fit: VariogramFit, colour: str) -> Marks:
     ):
         axes.plot(lag[part], fit(lag[part]), color=colour, lw=2.0, ls=style, zorder=4.5)
     marks.append((Line2D([], [], color=colour, linewidth=2.0), fit_name(fit)))
+    if not len(fit.lag):
+        return marks
     marks.append(
         (Line2D([], [], color=colour, linewidth=2.0, linestyle=_BEYOND), "beyond the fitted lags")
     )

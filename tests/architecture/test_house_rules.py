@@ -13,6 +13,7 @@ from geoloc.experiment.ablation_schema import arm_config, load_ablation
 from geoloc.experiment.cells_schema import CellsConfig
 from geoloc.experiment.cluster_schema import ClusterConfig
 from geoloc.experiment.downscaling_schema import DownscalingConfig
+from geoloc.experiment.krige_schema import KrigeConfig
 from geoloc.experiment.loading import config_tree, load_config, load_section, read_tree
 from geoloc.experiment.pseudo_label_schema import PseudoLabelConfig
 from geoloc.experiment.schema import Section
@@ -30,6 +31,7 @@ TUNING = [path for path in STUDIES if path.stem.startswith("tuning")]
 SYSTEMS: dict[str, type[Section]] = {
     "downscaling": DownscalingConfig,
     "geocells": CellsConfig,
+    "kriging": KrigeConfig,
     "mcgta": ClusterConfig,
     "pseudolabels": PseudoLabelConfig,
     "spacetime": SpaceTimeConfig,

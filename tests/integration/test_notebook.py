@@ -17,6 +17,7 @@ PICTURES: dict[str, int] = {
     "clustering": 4,
     "downscaling": 2,
     "geocells": 1,
+    "kriging": 2,
     "pseudolabels": 3,
     "spacetime": 3,
 }

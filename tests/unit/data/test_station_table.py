@@ -44,6 +44,21 @@ def test_rows_in_any_order_become_stations_by_days(tmp_path: Path) -> None:
     assert series.covariate[1, 1, 0] == 3.0
 
 
+def test_times_of_day_and_missing_values_as_other_programs_write_them(tmp_path: Path) -> None:
+    table = "station,latitude,longitude,time,value\n" + (
+        "a,1,2,2024-01-02 00:00:00,5\n"
+        "a,1,2,2024-01-02T06:00:00Z,NA\n"
+        "b,1,3,2024-01-02T11:30:00+05:30,nan\n"
+        "b,1,3,2024-01-02,7\n"
+    )
+    series = read_stations(written(tmp_path, table))
+    assert series.time_day.tolist() == [1.0, 1.25]
+    np.testing.assert_array_equal(series.value, [[5.0, np.nan], [7.0, np.nan]])
+    twice = table + "b,1,3,2024-01-02T00:00,8\n"
+    with pytest.raises(DataError, match="line 6: station b has a row of"):
+        read_stations(written(tmp_path, twice))
+
+
 def test_without_covariates_every_day_can_be_asked(tmp_path: Path) -> None:
     table = "station,latitude,longitude,time,value\na,1,2,2024-01-01,5\nb,1,3,2024-01-02,6\n"
     series = read_stations(written(tmp_path, table))

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from geoloc.data.table_series import TableColumns, read_table_series
+from geoloc.data.table_series import read_table_series
+from geoloc.data.table_values import TableColumns
 from geoloc.errors import ConfigError, DataError
 
 

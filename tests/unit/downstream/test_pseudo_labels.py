@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from geoloc.downstream import krige_steps, pooled_variogram
+from geoloc.downstream import krige_steps
 from geoloc.errors import DataError
 from geoloc.geodesy import great_circle_km
 from geoloc.geostatistics import (
@@ -12,6 +12,7 @@ from geoloc.geostatistics import (
     gaussian_field,
     given_variogram,
     ordinary_kriging,
+    pooled_variogram,
 )
 
 FIT = given_variogram("exponential", nugget=0.05, partial_sill=1.0, scale=800.0)
@@ -50,6 +51,21 @@ def test_steps_with_too_few_stations_give_no_label_and_no_weight() -> None:
         krige_steps(at, np.where(np.arange(6)[:, None] < 2, value, np.nan), at, FIT)
 
 
+def test_two_monitors_at_one_site_are_one_station_with_their_mean() -> None:
+    at, value = places(7, 8), fields(places(7, 8), 3)
+    twice = np.concatenate([at, at[2:3]])
+    both = np.concatenate([value, value[2:3] + 2.0])
+    both[7, 1], both[2, 2] = np.nan, np.nan
+    merged = value.copy()
+    # both measure, the first alone, the other alone
+    merged[2] += [1.0, 0.0, 2.0]
+    found, wanted = (
+        krige_steps(*each, places(3, 9), FIT) for each in ((twice, both), (at, merged))
+    )
+    assert found.value == pytest.approx(wanted.value, abs=1e-9)
+    assert found.variance == pytest.approx(wanted.variance, abs=1e-9)
+
+
 def test_weights_fall_with_the_variance_and_are_a_half_where_trust_says() -> None:
     at = places(5, 4)
     # at a station, near it, and across the Earth
@@ -68,7 +84,7 @@ def test_the_pooled_variogram_is_that_of_pairs_within_steps() -> None:
     # means that differ by far more than the field: pairs across steps would see nothing else
     value = fields(at, 6) + 100.0 * np.arange(6)
     value[3, 2] = np.nan
-    found = pooled_variogram(at, value, classes=4, max_lag_km=2000.0)
+    found = pooled_variogram(at, value, classes=4, max_lag=2000.0)
     # an edge is the lag of some pair: rounding must not move it to the next class
     edges = np.array(found.bins.edges) * (1 + 1e-9)
     lower, upper = edges[:-1], edges[1:]
@@ -84,14 +100,12 @@ def test_the_pooled_variogram_is_that_of_pairs_within_steps() -> None:
                     count[slot[0]] += 1
     assert found.semivariance == pytest.approx(total / count, rel=1e-6)
     one_step = estimate_variogram(at, value[:, 0], bins=found.bins)
-    only = pooled_variogram(at, value[:, :1], classes=4, max_lag_km=2000.0)
+    only = pooled_variogram(at, value[:, :1], classes=4, max_lag=2000.0)
     assert only.semivariance == pytest.approx(one_step.semivariance, rel=1e-9)
 
 
 def test_too_few_or_too_distant_stations_are_refused() -> None:
     with pytest.raises(DataError, match="2 stations measured anything"):
-        pooled_variogram(
-            places(3, 6), np.array([[1.0], [2.0], [np.nan]]), classes=3, max_lag_km=1e4
-        )
+        pooled_variogram(places(3, 6), np.array([[1.0], [2.0], [np.nan]]), classes=3, max_lag=1e4)
     with pytest.raises(DataError, match="no two stations are within 1 km"):
-        pooled_variogram(places(4, 7), np.ones((4, 1)), classes=3, max_lag_km=1.0)
+        pooled_variogram(places(4, 7), np.ones((4, 1)), classes=3, max_lag=1.0)

@@ -55,6 +55,12 @@ def test_places_are_dealt_out_once_and_blocks_never_both_teach_and_judge() -> No
         draw_parts(series(4, 0), config, 0)
 
 
+def test_without_places_for_pseudo_labels_that_is_what_is_told() -> None:
+    config = PseudoLabelConfig(stations=300, tested=300, test_share=0.5)
+    with pytest.raises(ConfigError, match="none is left for a pseudo-label"):
+        draw_parts(series(60, 0), config, 0)
+
+
 def test_the_season_is_a_circle_and_longitude_is_told_only_when_asked() -> None:
     given = series(5, 0)
     covariate, names = all_covariates(given, longitude=False)
@@ -74,6 +80,16 @@ def test_gains_are_paired_by_seed() -> None:
     result = PseudoLabelResult(told={}, scores=scores, out=Path())
     assert result.gain("rmse", of=FOREST) == pytest.approx((-0.5, -0.5, -0.5))
     assert result.interval(FOREST, "rmse")[0] == 2.0
+
+
+def test_a_correlation_that_is_none_can_be_written() -> None:
+    # of one step and a variogram without structure kriging is the same everywhere
+    result = PseudoLabelResult(
+        told={}, scores={FOREST: {"pearson": [0.5, float("nan")]}}, out=Path()
+    )
+    assert json.dumps(result.scores_json(), allow_nan=False) == json.dumps(
+        {FOREST: {"pearson": [0.5, None]}}
+    )
 
 
 def write_stations(path: Path) -> None:

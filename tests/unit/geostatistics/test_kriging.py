@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from geoloc.errors import ConfigError, CoordinateError, DataError
 from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km, sample_sphere
 from geoloc.geostatistics import (
+    KrigingMethod,
     gaussian_field,
     given_variogram,
     krige_each,
@@ -268,8 +269,12 @@ def test_what_cannot_be_kriged_is_refused_in_one_line():
     with pytest.raises(CoordinateError):
         ordinary_kriging(np.array([[95.0, 0.0]]), values[:1], places, SPHERE)
     flat = dataclasses.replace(SPHERE, nugget=0.0, structures=())
-    with pytest.raises(DataError, match="no single solution"):
+    with pytest.raises(DataError, match="values that are all equal"):
         ordinary_kriging(places, values, near_paris(2, 0), flat)
+    backwards = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64)
+    system = KrigingMethod(fit=SPHERE).system(None)
+    with pytest.raises(DataError, match="no single solution"):
+        system.solve(torch.zeros((2, 3)).double(), torch.ones((2, 1)).double(), between=backwards)
 
 
 def test_too_many_places_for_one_matrix_ask_for_neighbours():
@@ -407,3 +412,51 @@ def test_the_smoothest_model_gives_its_data_back():
     field = gaussian_field(places, smooth.covariance, generator=generator)[0, :, 0]
     kriged = ordinary_kriging(places, field, places, smooth)
     assert torch.allclose(kriged.value, field, atol=1e-3)
+
+
+@pytest.mark.parametrize("neighbours", [None, 6])
+@pytest.mark.parametrize("mean", [None, 2.0])
+@pytest.mark.parametrize("at_data", ["exact", "filtered"])
+def test_leaving_one_out_is_kriging_from_the_others(neighbours, mean, at_data):
+    places = near_paris(25, 50)
+    values = np.random.default_rng(51).normal(2.0, 1.0, (25, 2))
+    method = KrigingMethod(fit=SPHERE, mean=mean, neighbours=neighbours, at_data=at_data)
+    found = method.left_out(places, values)
+    assert found.value.shape == (25, 2)
+    for row in range(25):
+        others = np.arange(25) != row
+        alone = method.kriged(places[others], values[others], places[row : row + 1])
+        noise = SPHERE.nugget if at_data == "filtered" else 0.0
+        assert found.value[row].tolist() == pytest.approx(alone.value[0].tolist(), abs=1e-10)
+        assert float(found.variance[row]) == pytest.approx(
+            float(alone.variance[0]) + noise, rel=1e-10
+        )
+
+
+def test_repeated_measurements_are_left_out_one_at_a_time():
+    places = np.concatenate([near_paris(6, 52), near_paris(6, 52)[[1] * 5]])
+    values = np.random.default_rng(53).normal(size=11)
+    method = KrigingMethod(fit=SPHERE, at_data="filtered")
+    found = method.left_out(places, values)
+    for row in range(11):
+        others = np.arange(11) != row
+        alone = method.kriged(places[others], values[others], places[row : row + 1])
+        assert float(found.value[row]) == pytest.approx(float(alone.value[0]), abs=1e-10)
+    # of the nearest, which need not hold the place itself: its own value has no say
+    method = KrigingMethod(fit=SPHERE, at_data="filtered", neighbours=3)
+    for row in range(11):
+        other = values + 9.0 * (np.arange(11) == row)
+        before, after = (method.left_out(places, each).value[row] for each in (values, other))
+        assert float(after) == pytest.approx(float(before), abs=1e-10)
+    with pytest.raises(DataError, match="one place"):
+        KrigingMethod(fit=SPHERE, duplicates="mean").left_out(places, values)
+
+
+def test_of_two_places_each_is_estimated_by_the_other_and_of_one_there_is_none():
+    places = near_paris(2, 54)
+    found = KrigingMethod(fit=SPHERE).left_out(places, np.array([1.0, 5.0]))
+    assert found.value.tolist() == pytest.approx([5.0, 1.0])
+    lag = float(great_circle_km(places[0], places[1]))
+    assert found.variance.tolist() == pytest.approx([2 * float(SPHERE(lag))] * 2)
+    with pytest.raises(DataError, match="two at least"):
+        KrigingMethod(fit=SPHERE).left_out(places[:1], np.array([1.0]))
