@@ -15,6 +15,7 @@ from geoloc.errors import ConfigError, DataError
 from geoloc.geostatistics.kriging_places import Duplicates, distinct_places, usable_values
 from geoloc.geostatistics.kriging_system import KrigingSystem
 from geoloc.geostatistics.separation import Separation
+from geoloc.geostatistics.space_filling import hilbert_order
 from geoloc.geostatistics.variogram_fit import VariogramFit
 
 AtData: TypeAlias = Literal["exact", "filtered"]
@@ -23,7 +24,7 @@ Mean: TypeAlias = float | int | np.ndarray | Tensor
 
 MOST_PLACES = 10_000
 _NUMBERS_AT_A_TIME = 1 << 22
-_NUMBERS_IN_CACHE = 1 << 17
+_NUMBERS_IN_CACHE = 1 << 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,9 +111,7 @@ class KrigingMethod:
         if k is None or k >= len(position):
             found = _from_all(system, position, flat, target)
         else:
-            found = _from_nearest(
-                system, position, flat, target, near=_nearest(position, target, k)
-            )
+            found = _from_nearest(system, position, flat, target, k=k)
         return Kriged(value=found[0].reshape(len(target), *value.shape[1:]), variance=found[1])
 
     def left_out(
@@ -149,8 +148,7 @@ class KrigingMethod:
             _refuse_too_many(position)
             estimate, variance = system.left_out(system.solve(position, flat), flat)
         else:
-            others = _nearest_others(position, k)
-            estimate, variance = _from_nearest(system, position, flat, position, near=others)
+            estimate, variance = _from_nearest(system, position, flat, None, k=k)
             variance = variance + (self.fit.nugget if self.at_data == "filtered" else 0.0)
         return Kriged(value=estimate.reshape(value.shape), variance=variance)
 
@@ -188,26 +186,36 @@ def _from_nearest(
     system: KrigingSystem,
     position: Tensor,
     value: Tensor,
-    target: Tensor,
+    target: Tensor | None,
     *,
-    near: Int64[Tensor, "target neighbour"],
+    k: int,
 ) -> tuple[Tensor, Tensor]:
-    """Every target from the places near it: one small matrix a target."""
-    k = near.shape[1]
+    """Every target from its nearest places, or without targets every place from its nearest others.
+
+    One small matrix each. Along a curve they share their places, and what is read of these stays
+    in the cache.
+    """
+    to_all = position if target is None else target
+    order = torch.from_numpy(hilbert_order(to_all.cpu().numpy())).to(position.device)
+    to_all = to_all[order]
+    near = _nearest(position, to_all, k) if target is not None else _others(position, order, k)
     block = max(1, _NUMBERS_IN_CACHE // (k * k))
     # many targets share their places: looking covariances up costs less than computing them again
-    shared = len(position) <= MOST_PLACES and len(position) ** 2 <= len(target) * k**2
+    shared = len(position) <= MOST_PLACES and len(position) ** 2 <= len(to_all) * k**2
     table = system.between(position).reshape(-1) if shared else None
     parts: list[tuple[Tensor, Tensor]] = []
-    for rows, to in zip(near.split(block), target.split(block), strict=True):
+    for rows, to in zip(near.split(block), to_all.split(block), strict=True):
         between = None
         if table is not None:
-            pairs = rows[:, :, None] * len(position) + rows[:, None, :]
+            row = rows.to(torch.int32)
+            pairs = row[:, :, None] * len(position) + row[:, None, :]
             between = table.index_select(0, pairs.reshape(-1)).reshape(pairs.shape)
         solved = system.solve(position[rows], value[rows], between=between)
         part = system.estimate(solved, to[:, None])
         parts.append((part[0][:, 0], part[1][:, 0]))
-    return _joined(parts, value)
+    estimate, variance = _joined(parts, value)
+    back = order.argsort()
+    return estimate[back], variance[back]
 
 
 def _nearest(position: Tensor, target: Tensor, k: int) -> Int64[Tensor, "target neighbour"]:
@@ -216,10 +224,12 @@ def _nearest(position: Tensor, target: Tensor, k: int) -> Int64[Tensor, "target 
     return near.to(position.device)
 
 
-def _nearest_others(position: Tensor, k: int) -> Int64[Tensor, "place neighbour"]:
-    """The nearest places of each, itself not among them."""
-    near = _nearest(position, position, k + 1)
-    itself = near == torch.arange(len(near), device=near.device)[:, None]
+def _others(
+    position: Tensor, place: Int64[Tensor, " place"], k: int
+) -> Int64[Tensor, "place neighbour"]:
+    """The places nearest to each, itself not among them."""
+    near = _nearest(position, position[place], k + 1)
+    itself = near == place[:, None]
     # of many measurements at one place a place need not be among its own nearest
     itself[:, -1] |= ~itself.any(dim=1)
     return near[~itself].reshape(-1, k)

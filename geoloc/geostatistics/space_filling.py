@@ -17,6 +17,8 @@ def hilbert_order(position: Float64[np.ndarray, "n axis"]) -> Int64[np.ndarray, 
 
     Source: J. Skilling, "Programming the Hilbert curve", AIP Conf. Proc. 707, 2004, pp. 381-387.
     """
+    if not len(position):
+        return np.empty(0, dtype=np.int64)
     low, high = position.min(axis=0), position.max(axis=0)
     side = float((high - low).max()) or 1.0
     top = (1 << _BITS) - 1
