@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import shapely
 from jaxtyping import Float64, Int64
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
 
 from geoloc.geodesy import EARTH_RADIUS_KM, equal_earth
 from geoloc.regions.cell_polygons import cell_polygons
@@ -54,17 +58,10 @@ def draw_cells(
     """
     polygons = cell_polygons(place_deg, cell)
     figure = new_figure(_WIDTH, _HEIGHT)
-    view = view_of_all(place_deg)
-    box = None if view is None else _box_around(*view)
-    if view is None or box is None:
-        axes = world_axes(figure, (0.01, 0.03, 0.98, 0.87))
-        project, outlines, credit = equal_earth, border_lines_deg(COARSE_DEG), CREDIT
-        shown = polygons
-    else:
-        axes = closeup_axes(figure, (0.02, 0.03, 0.96, 0.86), *view)
-        project, credit = partial(to_local, view[0]), CREDIT_CLOSEUP
-        outlines = [line for line in border_lines_deg(FINE_DEG) if _meets(line, box)]
-        shown = shapely.clip_by_rect(polygons, *box)
+    ground = _Ground.under(figure, place_deg)
+    axes, project = ground.axes, ground.project
+    shown = polygons if ground.box is None else shapely.clip_by_rect(polygons, *ground.box)
+    if ground.box is not None:
         axes.scatter(*project(place_deg).T, s=3.0, color=INK, linewidths=0, zorder=1.5)
     parts, owner = shapely.get_parts(shown, return_index=True)
     rings = [
@@ -85,7 +82,7 @@ def draw_cells(
         ),
         autolim=False,
     )
-    lines = [project(line) for line in outlines]
+    lines = [project(line) for line in ground.outlines]
     axes.add_collection(LineCollection(lines, colors=INK, linewidths=0.35, zorder=1.6))
     size = np.bincount(cell)
     put_text(figure, 0.02, 0.945, shorten(title, 70), fontsize=17, fontweight="bold")
@@ -94,8 +91,38 @@ def draw_cells(
         "place belongs to the cell of the nearest labelled one"
     )
     put_text(figure, 0.02, 0.915, told, fontsize=12, color=FAINT_INK)
-    put_text(figure, 0.985, 0.012, credit, fontsize=8, color=FAINT_INK, ha="right")
+    put_text(figure, 0.985, 0.012, ground.credit, fontsize=8, color=FAINT_INK, ha="right")
     return save_png(figure, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What cells are drawn over: the world, or a part of it with its bounds in degrees."""
+
+    axes: Axes
+    project: Callable[[np.ndarray], np.ndarray]
+    outlines: list[np.ndarray]
+    credit: str
+    box: tuple[float, float, float, float] | None = None
+
+    @classmethod
+    def under(cls, figure: Figure, place_deg: np.ndarray) -> _Ground:
+        view = view_of_all(place_deg)
+        box = None if view is None else _box_around(*view)
+        if view is None or box is None:
+            return cls(
+                axes=world_axes(figure, (0.01, 0.03, 0.98, 0.87)),
+                project=equal_earth,
+                outlines=border_lines_deg(COARSE_DEG),
+                credit=CREDIT,
+            )
+        return cls(
+            axes=closeup_axes(figure, (0.02, 0.03, 0.96, 0.86), *view),
+            project=partial(to_local, view[0]),
+            outlines=[line for line in border_lines_deg(FINE_DEG) if _meets(line, box)],
+            credit=CREDIT_CLOSEUP,
+            box=box,
+        )
 
 
 def _box_around(
