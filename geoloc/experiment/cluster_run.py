@@ -55,11 +55,14 @@ class ClusterResult:
         found = self.clusters
         settings = found.settings
         size = np.bincount(found.label[found.label >= 0], minlength=found.count)
+        range_in_words = f"{found.reach:,.4g} {settings.unit}"
+        if not np.isfinite(found.reach):
+            range_in_words = "none: the curve flattens nowhere"
         rows = [
             ("observations", f"{len(found.label):,}"),
             ("clusters", f"{found.count}, of {', '.join(f'{each:,}' for each in size) or 'none'}"),
             ("noise", f"{100 * found.noise_share:.1f} %"),
-            ("range", f"{found.reach:,.4g} {settings.unit}"),
+            ("range", range_in_words),
             (
                 "settings",
                 f"eps {settings.eps:g}, weight {settings.weight:g}, margin "

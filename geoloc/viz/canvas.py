@@ -25,6 +25,7 @@ REGION_BORDER = "#ded7c8"
 # Okabe and Ito (2008), told apart under every common form of colour blindness.
 ANSWER, TRUTH = "#0072b2", "#d55e00"
 CREDIT = "Outlines: Natural Earth. Projection: Equal Earth."
+CREDIT_CLOSEUP = "Outlines: Natural Earth. Projection: azimuthal equidistant."
 PIXELS_PER_INCH = 100
 
 

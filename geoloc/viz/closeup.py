@@ -20,6 +20,7 @@ from geoloc.viz.world import FINE_DEG, border_lines_deg, fine_land_deg, polygon_
 SMALLEST_RADIUS_KM, LARGEST_RADIUS_KM = 300.0, 2500.0
 _REACH = 3.0
 _MARGIN = 0.93
+_LEAST_KM = 2.0
 
 
 def closeup_view(
@@ -35,6 +36,19 @@ def closeup_view(
     center = latlon_from_unit_vectors(mean / np.linalg.norm(mean))
     farthest = float(great_circle_km(kept, center).max())
     return center[0], float(np.clip(1.35 * farthest, SMALLEST_RADIUS_KM, LARGEST_RADIUS_KM))
+
+
+def view_of_all(
+    latlon_deg: Float[np.ndarray, "place 2"],
+) -> tuple[Float[np.ndarray, " 2"], float] | None:
+    """Centre and radius (km) of a view that holds all places; None where a world map is better."""
+    mean = unit_vectors(latlon_deg).mean(axis=0, keepdims=True)
+    length = float(np.linalg.norm(mean))
+    if length == 0.0:
+        return None
+    center = latlon_from_unit_vectors(mean / length)
+    radius_km = 1.1 * float(great_circle_km(latlon_deg, center).max())
+    return None if radius_km > LARGEST_RADIUS_KM else (center[0], max(radius_km, _LEAST_KM))
 
 
 def in_view(local_km: Float[np.ndarray, "place 2"], radius_km: float) -> Bool[np.ndarray, " place"]:

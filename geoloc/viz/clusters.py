@@ -16,6 +16,7 @@ from geoloc.geostatistics.variogram_fit import VariogramFit
 from geoloc.viz.canvas import (
     ANSWER,
     CREDIT,
+    CREDIT_CLOSEUP,
     FAINT_INK,
     FONT,
     GRATICULE,
@@ -27,6 +28,7 @@ from geoloc.viz.canvas import (
     shorten,
     world_axes,
 )
+from geoloc.viz.closeup import closeup_axes, to_local, view_of_all
 from geoloc.viz.lag_axes import METRIC
 
 # Okabe and Ito (2008), in an order that sets neighbours apart.
@@ -50,6 +52,7 @@ def draw_clusters(
 ) -> Path:
     """Write clusters as a map, a plane or a line of time, and their semivariogram, as a PNG.
 
+    On the Earth the map is of the part that holds all places, where that is within some 2,500 km.
     Clusters have tones, which return after eight; noise is grey. In the semivariogram stand the
     squared distances of Gaussians (twice the semivariance), the model, and the range.
 
@@ -64,9 +67,7 @@ def draw_clusters(
     """
     figure = new_figure(1400, 720)
     if variogram.metric == "great_circle":
-        axes = world_axes(figure, (0.01, 0.08, 0.6, 0.8))
-        _scatter(axes, equal_earth(places), label)
-        put_text(figure, 0.02, 0.02, CREDIT, fontsize=8, color=FAINT_INK)
+        _draw_earth(figure, places, label)
     elif places.shape[1] == 1:
         _draw_line(_dressed(figure, _LEFT), places[:, 0], label, variogram.unit)
     else:
@@ -83,6 +84,19 @@ def draw_clusters(
     )
     put_text(figure, 0.02, 0.893, told, fontsize=12, color=FAINT_INK)
     return save_png(figure, path)
+
+
+def _draw_earth(figure: Figure, places: np.ndarray, label: np.ndarray) -> None:
+    """The world, or the part of it that holds all places."""
+    view = view_of_all(places)
+    if view is None:
+        _scatter(world_axes(figure, (0.01, 0.08, 0.6, 0.8)), equal_earth(places), label)
+        credit = CREDIT
+    else:
+        axes = closeup_axes(figure, (0.02, 0.07, 0.58, 0.79), *view)
+        _scatter(axes, to_local(view[0], places), label)
+        credit = CREDIT_CLOSEUP
+    put_text(figure, 0.02, 0.02, credit, fontsize=8, color=FAINT_INK)
 
 
 def _dressed(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
