@@ -105,11 +105,13 @@ def _pair_section(
     if pair.match is not None:
         known = ~(np.isnan(pair.match.one) | np.isnan(pair.match.other))
         values = pair.match.one[known], pair.match.other[known]
-        draw_pair(values, names, path, same_unit=pair.same_unit, told=pair.match.told)
+        told, unit = pair.match.told, one.read.series.unit
+        draw_pair(values, names, path, same_unit=pair.same_unit, told=told, unit=unit)
         figures.append(_figure(f"{other.name} against {one.name}", path))
     elif pair.same_unit:
         mine, theirs = (each.read.series.values for each in (one, other))
-        draw_spreads(mine[~np.isnan(mine)], theirs[~np.isnan(theirs)], names, path)
+        known = mine[~np.isnan(mine)], theirs[~np.isnan(theirs)]
+        draw_spreads(*known, names, path, unit=one.read.series.unit)
         figures.append(_figure(f"{other.name} and {one.name}: distributions", path))
     lines = pair_lines(pair, one.read.series.unit)
     return ReportSection(

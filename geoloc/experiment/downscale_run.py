@@ -274,7 +274,7 @@ def _panel(result: DownscalingResult) -> Panel:
     fields = {"coarse": coarsen(test, factor), **{name: result.estimates[name] for name in shown}}
     turned = slice(None, None, -1 if result.fields.south_first else 1)
     return Panel(
-        title=f"{result.fields.name}: the last of {test.shape[1]} steps, each drawn after the last",
+        title=f"{result.fields.name}: the last of {test.shape[1]} steps",
         unit=result.fields.unit,
         fields={
             name: each[0, -1].numpy()[turned] for name, each in (*fields.items(), ("truth", test))

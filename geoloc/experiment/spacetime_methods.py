@@ -72,14 +72,15 @@ def estimate_all(config: SpaceTimeConfig, data: SpaceTimeData, say: Say) -> Esti
 
     Raises:
         ConfigError: a setting is impossible for this field.
-        DataError: no two stations, or places held out, are as near as lags are asked for.
+        DataError: no two stations, or places held out, are as near as lags are asked for, or all
+            stations measure the same.
         TrainingError: a network came to nothing.
     """
     bins = _usable_bins(config, data)
-    found = _kriged(config, data, bins)
-    say(f"kriging: {found[KRIGING].seconds:.0f} s")
     basis = eof_basis(data.stations.values)
     components = kept_components(config, basis)
+    found = _kriged(config, data, bins)
+    say(f"kriging: {found[KRIGING].seconds:.0f} s")
     found[KEPT] = _kept(found[KRIGING], basis.leading(components))
     found[PLAIN] = _plain(config, data)
     say(f"plain network: {found[PLAIN].seconds:.0f} s")

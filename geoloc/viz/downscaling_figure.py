@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
 from geoloc.downscaling import Judgement, Structure
 from geoloc.errors import DataError
@@ -72,11 +75,14 @@ def draw_downscaling(panel: Panel, path: Path | str) -> Path:
     put_text(figure, 0.02, 0.955, panel.title, fontsize=16, fontweight="bold")
     count = len(panel.fields)
     low, high = _tones(list(panel.fields.values())[-1])
+    norm = Normalize(low, high)
     for at, (name, field) in enumerate(panel.fields.items()):
-        box = (0.02 + 0.96 * at / count, 0.53, 0.96 / count - 0.012, 0.34)
+        box = (0.02 + 0.93 * at / count, 0.53, 0.93 / count - 0.012, 0.34)
         axes = bare_axes(figure, box)
-        axes.imshow(field, vmin=low, vmax=high, cmap="viridis", interpolation="nearest")
+        axes.imshow(field, norm=norm, cmap="viridis", interpolation="nearest")
+        axes.set_anchor("N")
         put_text(axes, 0.0, 1.03, name, fontsize=11, transform=axes.transAxes)
+    _bar(figure, ScalarMappable(norm, "viridis"), panel.unit)
     _curves(
         [figure.add_axes((0.05 + 0.243 * at, 0.145, 0.19, 0.31)) for at in range(4)],
         panel,
@@ -89,6 +95,13 @@ def draw_downscaling(panel: Panel, path: Path | str) -> Path:
         prop={"family": FONT, "size": 11},
     )
     return save_png(figure, path)
+
+
+def _bar(figure: Figure, tones: ScalarMappable, unit: str) -> None:
+    bar = figure.colorbar(tones, cax=figure.add_axes((0.949, 0.56, 0.007, 0.28)), extend="both")
+    bar.set_label("" if unit == "1" else unit, fontfamily=FONT, color=INK)
+    bar.ax.tick_params(labelfontfamily=FONT, labelsize=8, labelcolor=INK, color=FAINT_INK)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
 
 
 def _curves(places: list[Axes], panel: Panel) -> None:

@@ -34,6 +34,7 @@ def draw_pair(
     *,
     same_unit: bool,
     told: str,
+    unit: str = "",
 ) -> Path:
     """Write the values of a field against those of another, beside both distributions, as a PNG.
 
@@ -43,6 +44,7 @@ def draw_pair(
         path: PNG to write; folders are made as needed.
         same_unit: whether both have one unit; if not, each distribution has an axis of its own.
         told: what is compared, below the heading.
+        unit: of both.
 
     Raises:
         DataError: there are no values, or not as many of each.
@@ -59,7 +61,7 @@ def draw_pair(
     if same_unit:
         axes = _dressed(figure.add_axes((0.56, 0.11, 0.40, 0.72)))
         _draw_spread(axes, {names[0]: one, names[1]: other})
-        axes.set_xlabel("value", fontfamily=FONT, color=INK)
+        axes.set_xlabel(_value(unit), fontfamily=FONT, color=INK)
         return save_png(figure, path)
     for place, (name, each) in enumerate(zip(names, values, strict=True)):
         axes = _dressed(figure.add_axes((0.56, 0.53 - 0.42 * place, 0.40, 0.30)))
@@ -72,6 +74,8 @@ def draw_spreads(
     other: Float64[np.ndarray, " some"],
     names: tuple[str, str],
     path: Path | str,
+    *,
+    unit: str = "",
 ) -> Path:
     """Write the distributions of two fields that share no place, as a PNG.
 
@@ -80,14 +84,19 @@ def draw_spreads(
         other: of the other.
         names: of the first and of the other.
         path: PNG to write; folders are made as needed.
+        unit: of both.
     """
     figure: Figure = new_figure(1400, 600)
     heading = f"{shorten(names[1], 42)} and {shorten(names[0], 42)}: how values are spread"
     put_text(figure, 0.075, 0.92, heading, fontsize=16, fontweight="bold")
     axes = _dressed(figure.add_axes((0.075, 0.13, 0.89, 0.70)))
     _draw_spread(axes, {names[0]: one, names[1]: other})
-    axes.set_xlabel("value", fontfamily=FONT, color=INK)
+    axes.set_xlabel(_value(unit), fontfamily=FONT, color=INK)
     return save_png(figure, path)
+
+
+def _value(unit: str) -> str:
+    return "value" if unit in ("", "1") else f"value, {unit}"
 
 
 def _draw_values(

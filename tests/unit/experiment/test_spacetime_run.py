@@ -280,3 +280,14 @@ def test_a_file_in_the_place_of_the_folder_is_told_at_once(tmp_path, capsys):
     taken.write_text("a file")
     assert main(["spacetime", str(SMOKE), "--out", str(taken)]) == 2
     assert capsys.readouterr().err == f"geoloc: {taken}: File exists\n"
+
+
+def test_stations_that_all_measure_the_same_are_told_so(grid, tmp_path, capsys):
+    with np.load(grid) as stored:
+        arrays = dict(stored)
+    arrays["values"][:] = 3.0
+    np.savez(tmp_path / "same.npz", **arrays)
+    words = [str(SMOKE), f"field={tmp_path / 'same.npz'}", "stations=40", "held_out=20"]
+    words += ["residuals.max_lag_km=null", "network.trunk=dense"]
+    assert main(["spacetime", *words, "--out", str(tmp_path / "out")]) == 2
+    assert "no value varies from sample to sample" in capsys.readouterr().err.splitlines()[-1]

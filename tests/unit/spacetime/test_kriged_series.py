@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 import torch
 
-from geoloc.geostatistics import LagBins, estimate_variogram, given_variogram, ordinary_kriging
-from geoloc.spacetime import Stations, fit_structure, flatness, krige_series, mean_variogram
+from geoloc.geostatistics import (
+    LagBins,
+    estimate_variogram,
+    fit_best,
+    given_variogram,
+    ordinary_kriging,
+)
+from geoloc.spacetime import Sites, Stations, fit_structure, flatness, krige_series, mean_variogram
+from geoloc.spacetime.kriged_series import MODELS
 from tests.unit.spacetime.worlds import earth, plane
 
 BINS = LagBins.even(10, 50.0)
@@ -58,3 +66,24 @@ def test_flatness_is_first_over_last_third():
         pair_count=np.array([1, 1, 1, 1, 3, 1]),
     )
     assert flatness(made) == pytest.approx(1.0 / 3.0)
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_a_trend_is_not_taken_for_a_field_that_any_part_of_it_tells(seed):
+    # semivariances of a plane rise as the square of the lag: a Gaussian without nugget fits best
+    generator = torch.Generator().manual_seed(seed)
+    places = 500.0 * torch.rand((60, 2), generator=generator, dtype=torch.float64)
+    values = places @ torch.tensor([[0.02, 0.01], [0.005, -0.02]], dtype=torch.float64)
+    values = values + 0.3 * torch.randn((60, 2), generator=generator, dtype=torch.float64)
+    sites = Sites(places=places, covariates=places.new_empty((60, 0)), metric="euclidean")
+    stations, rows = Stations(sites=sites, values=values), torch.arange(60)
+    variogram = mean_variogram(stations.at(rows[:40]), LagBins.even(25, 300.0))
+    best = fit_best(variogram, MODELS, max_lag=math.inf)[0]
+    assert (best.model, best.shape, best.nugget) == ("stable", 2.0, 0.0)
+    found = fit_structure(variogram)
+    assert found.has_structure
+    kriged = krige_series(stations.at(rows[:40]), sites.at(rows[40:]), found)
+    error = kriged.value - values[40:]
+    assert float(error.square().mean().sqrt()) < 0.5
+    # of the order of the errors, not of rounding
+    assert 0.3 < float(kriged.variance.mean() / error.square().mean()) < 3.0
