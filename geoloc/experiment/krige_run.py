@@ -108,7 +108,7 @@ def run_krige(config: KrigeConfig, *, out: Path, say: Say) -> KrigeResult:
         there = krige_by_step(stations.places, stations.value, hidden.places, method, fewest=fewest)
         pairs[HELD_OUT] = (there, hidden.value)
         scores[HELD_OUT] = krige_scores(there, hidden.value, noise=noise)
-    against = _against_table(targets, kriged)
+    against = _against_table(targets, stations.places, kriged)
     if against is not None:
         pairs[TARGETS] = against
         scores[TARGETS] = krige_scores(*against, noise=noise)
@@ -161,17 +161,25 @@ def _checks(
     return _Checks(found=found, fold=fold, block=block, notes=tuple(notes))
 
 
-def _against_table(targets: Targets, kriged: KrigedSteps) -> tuple[KrigedSteps, np.ndarray] | None:
-    """Estimates at the rows of a table that has the number itself; None without three of them."""
+def _against_table(
+    targets: Targets, stations: np.ndarray, kriged: KrigedSteps
+) -> tuple[KrigedSteps, np.ndarray] | None:
+    """Estimates at rows of a table that has the number itself; None without three of them.
+
+    Rows at a station are no check: what was measured there has gone into the estimate.
+    """
     if targets.truth is None:
         return None
+    known = {tuple(place) for place in stations.tolist()}
+    new = np.array([tuple(place) not in known for place in targets.places.tolist()])
+    truth = np.where(new, targets.truth, np.nan)
     value, variance = kriged.value, kriged.variance
     if targets.step is not None:
         value, variance = (own_steps(targets, each)[:, None] for each in (value, variance))
-    if (np.isfinite(value[:, 0]) & np.isfinite(targets.truth)).sum() < 3:
+    if (np.isfinite(value[:, 0]) & np.isfinite(truth)).sum() < 3:
         return None
     found = KrigedSteps(value=value, variance=variance, data=kriged.data[:1])
-    return found, targets.truth[:, None]
+    return found, truth[:, None]
 
 
 def _json(config: KrigeConfig, result: KrigeResult, kriged: KrigedSteps) -> dict[str, Any]:

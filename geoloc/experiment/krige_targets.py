@@ -52,14 +52,20 @@ def find_targets(config: KrigeConfig, data: KrigeData) -> Targets:
         CoordinateError: a place is out of range.
         DataError: the table cannot be read, or a row has no place.
     """
-    found = _grid(config, data) if config.targets is None else _of_table(config, data)
+    if config.targets is None:
+        return _grid(config, data)
+    found = _of_table(config, data)
+    _refuse_many(len(found), data)
+    return found
+
+
+def _refuse_many(count: int, data: KrigeData) -> None:
     steps = data.stations.value.shape[1]
-    if len(found) * steps > _MOST_VALUES:
+    if count * steps > _MOST_VALUES:
         raise ConfigError(
-            f"{len(found):,} targets at {steps:,} times are more than {_MOST_VALUES:,} values: "
+            f"{count:,} targets at {steps:,} times are more than {_MOST_VALUES:,} values: "
             "make grid.step longer, or ask for fewer places or times"
         )
-    return found
 
 
 def _of_table(config: KrigeConfig, data: KrigeData) -> Targets:
@@ -115,6 +121,8 @@ def _grid(config: KrigeConfig, data: KrigeData) -> Targets:
         )
     step = asked.step or max(north - south, east - west) / _CELLS
     rows, columns = _middles(south, north, step), _middles(west, east, step)
+    # before anything of that size is held
+    _refuse_many(len(rows) * len(columns), data)
     y, x = np.meshgrid(rows, columns, indexing="ij")
     if sphere:
         places = np.stack([y.ravel(), wrap_longitude_deg(x.ravel())], axis=1)

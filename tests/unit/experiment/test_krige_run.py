@@ -187,6 +187,19 @@ def test_each_time_is_kriged_from_what_was_measured_then(tmp_path: Path) -> None
     assert result_of(out)["time"] == ["2024-02-28", "2024-02-29"]
 
 
+def test_a_table_with_values_checks_where_no_station_stands(tmp_path: Path) -> None:
+    everything = stations(40)
+    source = written(everything[:30], tmp_path / "s.csv")
+    targets, out = written(everything, tmp_path / "t.csv"), tmp_path / "out"
+    words = ["column=pm25", *GIVEN, f"targets={targets}", "validation.folds=0"]
+    assert main(["krige", str(source), *words, "--out", str(out)]) == 0
+    told = result_of(out)["scores"]["targets"]
+    places, value = everything[["lat", "lon"]].to_numpy(), everything["pm25"].to_numpy()
+    kriged = ordinary_kriging(places[:30], value[:30], places[30:], MODEL).value.numpy()
+    assert told["count"] == 10
+    assert told["rmse"] == pytest.approx(float(np.sqrt(np.mean((kriged - value[30:]) ** 2))))
+
+
 def test_places_of_the_plane(tmp_path: Path, meuse: Any) -> None:
     places, log_zinc = (np.asarray(each) for each in meuse)
     frame = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "zinc": log_zinc})
