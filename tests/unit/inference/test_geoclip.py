@@ -123,7 +123,8 @@ def same_prediction(ours, theirs, path, top_k=6):
     )
     # The order of the two equal places of Paris is nobody's business.
     assert torch.equal(our_places, places)
-    torch.testing.assert_close(our_share, share, rtol=1e-4, atol=1e-7)
+    # A rounding of a place is some 1e-4 in the phases of its finest features (sigma 256).
+    torch.testing.assert_close(our_share, share, rtol=5e-4, atol=1e-7)
 
 
 def test_predict_gives_the_released_places_and_probabilities(ours, theirs, tmp_path):

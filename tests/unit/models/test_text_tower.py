@@ -93,7 +93,8 @@ def test_texts_are_what_open_clip_makes_of_them(name, whole, file):
     tower = text_tower(OpenClipEncoder(name, str(file)))
     assert list(logging.getLogger().handlers) == before
     feature = tower.encode(CAPTIONS)
-    torch.testing.assert_close(feature, by_hand(whole, name), rtol=0, atol=0)
+    # Of one machine the same bits, of another the last ones differ.
+    torch.testing.assert_close(feature, by_hand(whole, name), rtol=1e-5, atol=1e-6)
     assert not any(weight.requires_grad for weight in tower.parameters())
     assert not any("visual" in key for key in tower.state_dict())
     # One by one as together, and longer than the tower takes.

@@ -84,6 +84,7 @@ def test_a_lone_question_waits_for_company_but_a_full_batch_does_not():
         await asyncio.sleep(0.02)
         waited = not lone.done()
         await batcher.close(within_s=5.0)
+        await asyncio.wait([lone], timeout=15.0)
         return waited, lone.cancelled()
 
     assert run(scene) == (True, True)
