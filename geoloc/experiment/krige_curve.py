@@ -11,7 +11,7 @@ from geoloc.experiment.krige_schema import GivenSection, KrigeConfig
 from geoloc.geostatistics import (
     Variogram,
     VariogramFit,
-    fit_best,
+    fit_for_kriging,
     fit_replicates,
     given_variogram,
     pooled_variogram,
@@ -45,7 +45,7 @@ def fit_curve(stations: PlacedValues, config: KrigeConfig) -> KrigeCurve:
     if config.variogram.given is not None:
         return _given(stations, config, config.variogram.given)
     variogram, wanted = _measured(stations, config), config.variogram
-    fits = fit_best(
+    fits = fit_for_kriging(
         variogram,
         wanted.models,
         nugget=wanted.nugget,

@@ -16,10 +16,16 @@ from geoloc.experiment.krige_curve import fit_curve
 from geoloc.experiment.krige_data import PlacedValues, read_krige_data
 from geoloc.experiment.krige_schema import KrigeConfig
 from geoloc.experiment.krige_targets import find_targets
-from geoloc.experiment.krige_validation import krige_folds, krige_scores
+from geoloc.experiment.krige_validation import krige_folds, krige_method, krige_scores
 from geoloc.experiment.loading import section_of
 from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km
-from geoloc.geostatistics import KrigedSteps, gaussian_field, given_variogram, ordinary_kriging
+from geoloc.geostatistics import (
+    KrigedSteps,
+    gaussian_field,
+    given_variogram,
+    leave_one_out_by_step,
+    ordinary_kriging,
+)
 
 SMOKE = Path(__file__).parents[3] / "configs" / "smoke" / "kriging.yaml"
 GIVEN = ("variogram.given={model: exponential, partial_sill: 2.0, scale: 90.0, nugget: 0.3}",)
@@ -145,6 +151,19 @@ def test_a_fold_is_kriged_and_fitted_without_its_blocks(tmp_path: Path) -> None:
     assert np.ptp(np.bincount(fold)) < 12
     with pytest.raises(DataError, match="one block of"):
         krige_folds(asked, data.stations, block=25_000.0)
+
+
+def test_a_trend_with_a_little_noise_is_kriged_without_going_wild(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    places = np.array([28.0, 77.0]) + generator.uniform(-2, 2, (80, 2))
+    trend = (places - np.array([28.0, 77.0])) @ np.array([10.0, 3.0])
+    known = PlacedValues(places=places, value=(trend + 0.1 * generator.normal(size=80))[:, None])
+    asked = config(tmp_path / "s.csv")
+    method = krige_method(asked, fit_curve(known, asked))
+    left_out = leave_one_out_by_step(known.places, known.value, method)
+    found = krige_scores(left_out, known.value)
+    assert found.rmse < 0.2
+    assert found.coverage > 0.9
 
 
 def test_told_intervals_hold_for_fields_of_the_model_that_is_told() -> None:
