@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geoloc.errors import DataError
 from geoloc.experiment.krige_data import PlacedValues
@@ -55,9 +55,14 @@ def fit_curve(stations: PlacedValues, config: KrigeConfig) -> KrigeCurve:
     )
     # a model that is no covariance cannot be kriged with, however well it fits
     fits = [fit for fit in fits if fit.valid] or list(fits)
-    if variogram.replicate is not None:
-        fits = [fit_replicates(variogram, fit) for fit in fits]
     return KrigeCurve(variogram=variogram, fit=fits[0], others=tuple(fits[1:]))
+
+
+def with_errors(curve: KrigeCurve) -> KrigeCurve:
+    """The curve with standard errors of a fitted model, where its variogram has replicates."""
+    if curve.given or curve.variogram is None or curve.variogram.replicate is None:
+        return curve
+    return replace(curve, fit=fit_replicates(curve.variogram, curve.fit))
 
 
 def _measured(stations: PlacedValues, config: KrigeConfig) -> Variogram:

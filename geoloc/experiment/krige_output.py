@@ -23,11 +23,7 @@ ADDED = ("estimate", "standard_error", "data")
 
 
 def kriged_path(config: KrigeConfig, out: Path) -> Path:
-    """The file of the kriged values, by the kind that is asked for.
-
-    Raises:
-        ConfigError: the kind is none that is written.
-    """
+    """The file of the kriged values, by the kind that is asked for."""
     suffix = f".{config.write}" if config.write else ".npz"
     if config.write is None and config.targets is not None:
         suffix = ".csv" if config.targets.suffix.lower() == ".csv" else ".parquet"

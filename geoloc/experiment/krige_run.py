@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from geoloc.artifacts import write_json
 from geoloc.experiment.build import Say
-from geoloc.experiment.krige_curve import KrigeCurve, fit_curve
+from geoloc.experiment.krige_curve import KrigeCurve, fit_curve, with_errors
 from geoloc.experiment.krige_data import KrigeData, read_krige_data
 from geoloc.experiment.krige_output import (
     Estimated,
@@ -90,7 +90,7 @@ def run_krige(config: KrigeConfig, *, out: Path, say: Say) -> KrigeResult:
         DataError: the stations or targets cannot be used.
     """
     data = read_krige_data(config)
-    curve = fit_curve(data.stations, config)
+    curve = with_errors(fit_curve(data.stations, config))
     targets = find_targets(config, data)
     refuse_columns(targets)
     method = krige_method(config, curve)

@@ -12,6 +12,7 @@ import torch
 from geoloc.cli import main
 from geoloc.data.packaged_fields import read_field
 from geoloc.errors import ConfigError, DataError
+from geoloc.experiment import krige_picture, krige_run
 from geoloc.experiment.krige_curve import fit_curve
 from geoloc.experiment.krige_data import PlacedValues, read_krige_data
 from geoloc.experiment.krige_schema import KrigeConfig
@@ -26,6 +27,7 @@ from geoloc.geostatistics import (
     leave_one_out_by_step,
     ordinary_kriging,
 )
+from geoloc.viz import KrigedPicture
 
 SMOKE = Path(__file__).parents[3] / "configs" / "smoke" / "kriging.yaml"
 GIVEN = ("variogram.given={model: exponential, partial_sill: 2.0, scale: 90.0, nugget: 0.3}",)
@@ -46,6 +48,15 @@ def stations(count: int = 40, seed: int = 0) -> pd.DataFrame:
     )
 
 
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> list[KrigedPicture]:
+    """The pictures of runs as they would be drawn: drawing takes longer than all the rest."""
+    shown: list[KrigedPicture] = []
+    monkeypatch.setattr(krige_picture, "draw_kriged", lambda picture, _: shown.append(picture))
+    monkeypatch.setattr(krige_run, "draw_variogram", lambda *_, **__: None)
+    return shown
+
+
 def written(frame: pd.DataFrame, path: Path) -> Path:
     frame.to_csv(path, index=False)
     return path
@@ -55,6 +66,7 @@ def result_of(out: Path) -> dict[str, Any]:
     return json.loads((out / "result.json").read_text())
 
 
+@pytest.mark.usefixtures("pictures")
 def test_estimates_at_places_of_a_table_are_those_of_pykrige(tmp_path: Path) -> None:
     from pykrige.ok import OrdinaryKriging
 
@@ -107,6 +119,7 @@ def test_the_grid_is_a_field_that_geoloc_reads_again(tmp_path: Path) -> None:
     assert all((out / name).is_file() for name in result["files"])
 
 
+@pytest.mark.usefixtures("pictures")
 def test_scores_of_leaving_one_out_are_those_of_a_loop(tmp_path: Path) -> None:
     frame = stations()
     source, out = written(frame, tmp_path / "s.csv"), tmp_path / "out"
@@ -179,7 +192,9 @@ def test_told_intervals_hold_for_fields_of_the_model_that_is_told() -> None:
     assert narrow.coverage < 0.8
 
 
-def test_each_time_is_kriged_from_what_was_measured_then(tmp_path: Path) -> None:
+def test_each_time_is_kriged_from_what_was_measured_then(
+    tmp_path: Path, pictures: list[KrigedPicture]
+) -> None:
     first, second = stations(12), stations(12, seed=0)
     second["pm25"] += 100.0
     second.loc[:3, "pm25"] = np.nan
@@ -204,8 +219,13 @@ def test_each_time_is_kriged_from_what_was_measured_then(tmp_path: Path) -> None
     assert every["estimate"][3] == pytest.approx(own["estimate"][0])
     assert "targets" not in result_of(out)["scores"]
     assert result_of(out)["time"] == ["2024-02-28", "2024-02-29"]
+    # the picture is of the time that most stations have
+    first_day = every["estimate"][:3].tolist()
+    assert pictures[1].estimate.tolist() == pytest.approx(first_day)
+    assert "2024-02-28: kriging from 12 stations (of 2 times" in pictures[1].title
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_table_with_values_checks_where_no_station_stands(tmp_path: Path) -> None:
     everything = stations(40)
     source = written(everything[:30], tmp_path / "s.csv")
@@ -219,6 +239,7 @@ def test_a_table_with_values_checks_where_no_station_stands(tmp_path: Path) -> N
     assert told["rmse"] == pytest.approx(float(np.sqrt(np.mean((kriged - value[30:]) ** 2))))
 
 
+@pytest.mark.usefixtures("pictures")
 def test_places_of_the_plane(tmp_path: Path, meuse: Any) -> None:
     places, log_zinc = (np.asarray(each) for each in meuse)
     frame = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "zinc": log_zinc})
@@ -237,7 +258,9 @@ def test_places_of_the_plane(tmp_path: Path, meuse: Any) -> None:
     assert places[:, 1].max() < grid["y"].max() < places[:, 1].max() + 500
 
 
-def test_a_box_goes_over_the_antimeridian_and_not_around_the_world(tmp_path: Path) -> None:
+def test_a_box_goes_over_the_antimeridian_and_not_around_the_world(
+    tmp_path: Path, pictures: list[KrigedPicture]
+) -> None:
     frame = stations(20)
     frame["lon"] = (frame["lon"] + 103.0 + 180.0) % 360.0 - 180.0
     source = written(frame, tmp_path / "fiji.csv")
@@ -251,6 +274,8 @@ def test_a_box_goes_over_the_antimeridian_and_not_around_the_world(tmp_path: Pat
     out = tmp_path / "out"
     assert main(["krige", str(source), "column=pm25", *GIVEN, "--out", str(out)]) == 0
     assert read_field(str(out / "kriged.npz")).longitude_deg[-1] > 180.0
+    assert pictures[0].axes is not None
+    assert pictures[0].axes[1][-1] > 180.0
     crossing = config(source, "grid={south: 20, north: 22, west: 179, east: -179, step: 1}")
     found = find_targets(crossing, read_krige_data(asked))
     assert found.places.tolist()[:2] == [[20.5, 179.5], [20.5, -179.5]]
@@ -283,6 +308,7 @@ def test_what_cannot_be_is_told_in_one_line(
     assert "Traceback" not in complaint
 
 
+@pytest.mark.usefixtures("pictures")
 def test_few_stations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out")
     for count, code in ((1, 2), (2, 2), (3, 0), (5, 0)):
