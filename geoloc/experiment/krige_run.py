@@ -25,6 +25,10 @@ from geoloc.experiment.krige_picture import draw_run
 from geoloc.experiment.krige_schema import KrigeConfig
 from geoloc.experiment.krige_targets import Targets, find_targets
 from geoloc.experiment.krige_validation import (
+    BLOCKS,
+    HELD_OUT,
+    LEFT_OUT,
+    TARGETS,
     KrigeScores,
     krige_folds,
     krige_method,
@@ -44,7 +48,6 @@ from geoloc.viz import draw_variogram
 
 RESULT, CURVE, PICTURE, CHECKS = "result.json", "variogram.png", "kriged.png", "validation.csv"
 SCHEMA_VERSION = 1
-LEFT_OUT, BLOCKS, HELD_OUT, TARGETS = "leave_one_out", "blocks", "held_out", "targets"
 _FEWEST_FOR_FOLDS = 10
 
 
