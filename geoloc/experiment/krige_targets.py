@@ -74,10 +74,12 @@ def _of_table(config: KrigeConfig, data: KrigeData) -> Targets:
     if not is_table(path) or not path.is_file():
         raise DataError(f"targets {path}: there is no such table (.csv, .parquet)")
     table = read_cells(path)
-    places = table_places(table, path, plane=plane)
+    places = table_places(table, path, plane=plane, number=config.column)
     if places is None or not len(places):
         wanted = "x and y" if plane else "latitude and longitude"
         raise DataError(f"targets {path}: no columns {wanted}, or no rows")
+    if places.shape[1] != data.stations.places.shape[1]:
+        raise DataError(f"targets {path}: z stands in one of stations and targets, not in both")
     bad = np.flatnonzero(~np.isfinite(places).all(axis=1))
     if len(bad):
         raise DataError(f"targets {path}, row {int(bad[0]) + 1}: no place: leave such rows out")

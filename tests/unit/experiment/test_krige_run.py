@@ -258,6 +258,26 @@ def test_places_of_the_plane(tmp_path: Path, meuse: Any) -> None:
     assert places[:, 1].max() < grid["y"].max() < places[:, 1].max() + 500
 
 
+def test_a_number_called_z_is_no_height(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.uniform(0, 100, (20, 3)), columns=["x", "y", "z"])
+    source = written(frame, tmp_path / "s.csv")
+    flat = config(source, "metric=euclidean", column="z")
+    assert read_krige_data(flat).stations.places.tolist() == sorted(
+        frame[["x", "y"]].values.tolist()
+    )
+    source = written(frame.assign(zinc=1.0 + frame["z"]), tmp_path / "s.csv")
+    high = config(source, "metric=euclidean", f"targets={source}", column="zinc")
+    data = read_krige_data(high)
+    assert data.stations.places.shape == (20, 3)
+    assert find_targets(high, data).places.shape == (20, 3)
+    # to krige without heights from stations with them would be to krige at sea level
+    written(frame[["x", "y"]], tmp_path / "t.csv")
+    beside = config(source, "metric=euclidean", f"targets={tmp_path / 't.csv'}", column="zinc")
+    with pytest.raises(DataError, match="z stands in one of stations and targets"):
+        find_targets(beside, data)
+
+
 def test_a_box_goes_over_the_antimeridian_and_not_around_the_world(
     tmp_path: Path, pictures: list[KrigedPicture]
 ) -> None:
