@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from geoloc.artifacts import write_atomically
+from geoloc.artifacts import write_arrays
 from geoloc.data.sample_table import write_frame
 from geoloc.errors import ConfigError
 from geoloc.experiment.krige_data import KrigeData
@@ -61,8 +61,7 @@ class Estimated:
 def write_kriged(path: Path, found: Estimated) -> None:
     """Write estimates, their standard errors, and how many values each is from."""
     if path.suffix == ".npz":
-        arrays = _arrays(found)
-        write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+        write_arrays(path, _arrays(found))
         return
     write_frame(_frame(found), path)
 
