@@ -30,7 +30,11 @@ def kriged_path(config: KrigeConfig, out: Path) -> Path:
     return out / f"kriged{suffix}"
 
 
-def refuse_columns(targets: Targets) -> None:
+def _time_column(config: KrigeConfig) -> str:
+    return config.time or "time"
+
+
+def refuse_columns(config: KrigeConfig, data: KrigeData, targets: Targets) -> None:
     """Do nothing where a table of targets has room for what kriging adds.
 
     Raises:
@@ -38,7 +42,9 @@ def refuse_columns(targets: Targets) -> None:
     """
     if targets.table is None:
         return
-    taken = [name for name in ADDED if name in targets.table.column_names]
+    every_time = (_time_column(config),) if data.time is not None and targets.step is None else ()
+    added = (*ADDED, *every_time)
+    taken = [name for name in added if name in targets.table.column_names]
     if taken:
         raise ConfigError(f"targets: {taken[0]!r} is what kriging writes, and the table has it")
 
@@ -108,7 +114,7 @@ def _frame(found: Estimated) -> pd.DataFrame:
         labels = data.time_labels()
         frame = pd.concat([frame] * steps, ignore_index=True)
         if labels:
-            frame[found.config.time or "step"] = np.repeat(labels, len(targets))
+            frame[_time_column(found.config)] = np.repeat(labels, len(targets))
         used = np.repeat(kriged.data, len(targets))
         columns = (kriged.value.T.ravel(), error.T.ravel(), used)
     for name, column in zip(ADDED, columns, strict=True):

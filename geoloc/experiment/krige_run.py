@@ -95,7 +95,7 @@ def run_krige(config: KrigeConfig, *, out: Path, say: Say) -> KrigeResult:
     data = read_krige_data(config)
     curve = with_errors(fit_curve(data.stations, config))
     targets = find_targets(config, data)
-    refuse_columns(targets)
+    refuse_columns(config, data, targets)
     method = krige_method(config, curve)
     steps = data.stations.value.shape[1]
     say(f"{data.name}: {len(data.stations):,} stations, {steps:,} steps of time")

@@ -353,10 +353,21 @@ def test_few_stations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_table_that_has_the_columns_already_is_refused(tmp_path: Path) -> None:
     source = written(stations(12), tmp_path / "s.csv")
     targets = written(stations(3, seed=1).assign(estimate=1.0), tmp_path / "t.csv")
-    from geoloc.experiment.krige_run import run_krige
-
     with pytest.raises(ConfigError, match="'estimate' is what kriging writes"):
-        run_krige(config(source, f"targets={targets}"), out=tmp_path / "out", say=print)
+        krige_run.run_krige(config(source, f"targets={targets}"), out=tmp_path / "out", say=print)
+    # a field's times are told in a column of that name
+    field = tmp_path / "field.npz"
+    np.savez(
+        field,
+        values=np.random.default_rng(0).normal(size=(2, 90, 180)),
+        latitude_deg=np.arange(-89.0, 90.0, 2.0),
+        longitude_deg=np.arange(-179.0, 180.0, 2.0),
+        time_day=np.arange(2.0),
+    )
+    written(stations(3, seed=1).drop(columns="pm25").assign(time=1.0), targets)
+    few = {"source": str(field), "targets": str(targets), "sampled": {"places": 90, "stations": 9}}
+    with pytest.raises(ConfigError, match="'time' is what kriging writes"):
+        krige_run.run_krige(section_of(few, (), KrigeConfig), out=tmp_path / "out", say=print)
 
 
 def test_the_smoke_settings_know_the_truth_at_other_places(tmp_path: Path) -> None:
