@@ -11,6 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from safetensors import SafetensorError
 
 from geoloc.errors import DataError
@@ -92,6 +93,12 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write strict JSON (no NaN, no Infinity) atomically."""
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     write_text(path, text)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name as a .npz."""
+    save: Any = np.savez
+    write_atomically(path, lambda temporary: save(temporary, allow_pickle=False, **arrays))
 
 
 def read_json(path: Path, *, what: str) -> dict[str, Any]:

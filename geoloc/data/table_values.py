@@ -83,7 +83,7 @@ def read_table_values(path: Path, columns: TableColumns) -> TableValues:
     for wanted in (columns.value, columns.time):
         if wanted is not None and wanted not in names:
             raise ConfigError(f"{path} has no column {wanted!r}; it has {', '.join(names)}")
-    places = table_places(table, path, plane=columns.plane)
+    places = table_places(table, path, plane=columns.plane, number=columns.value)
     time, dated = table_times(table, columns.time, path)
     value, places, time, notes = _kept(
         table_numbers(table, columns.value, path), places, time, path=path
@@ -104,9 +104,15 @@ def read_table_values(path: Path, columns: TableColumns) -> TableValues:
 
 
 def table_places(
-    table: Any, path: Path, *, plane: bool = False
+    table: Any, path: Path, *, plane: bool = False, number: str | None = None
 ) -> Float64[np.ndarray, "row axis"] | None:
     """The places of all rows, nan where a cell is empty; None where there are no such columns.
+
+    Args:
+        table: a pyarrow table.
+        path: of it, for errors.
+        plane: whether places are x and y (and z), instead of latitude and longitude.
+        number: the column of what is measured: called z, it is no coordinate.
 
     Raises:
         CoordinateError: a place is out of range.
@@ -114,6 +120,8 @@ def table_places(
     """
     names = [str(name) for name in table.column_names]
     aliases = _PLANE if plane else (_LATITUDE, _LONGITUDE)
+    if number is not None and number.strip().lower() in _PLANE[2]:
+        aliases = aliases[:2]
     found = [
         next((name for name in names if name.strip().lower() in each), None) for each in aliases
     ]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
-from geoloc.artifacts import write_atomically
+from geoloc.artifacts import write_arrays
 from geoloc.data.feature_batches import FeatureBatches
 from geoloc.evaluation import evaluate_split
 from geoloc.experiment.build import Say
@@ -59,7 +59,7 @@ def rows_of_run(run_folder: Path, gallery: str, *, say: Say) -> dict[str, SplitR
     for split, rows in found.items():
         arrays |= {f"km:{split}": rows.distance_km, f"rank:{split}": rows.rank}
         arrays[f"true:{split}"] = rows.true_deg
-    write_atomically(file, lambda path: np.savez(path, allow_pickle=False, **arrays))
+    write_arrays(file, arrays)
     return found
 
 

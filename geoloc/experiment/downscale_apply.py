@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from geoloc.artifacts import read_json, write_atomically, write_json
+from geoloc.artifacts import read_json, write_arrays, write_json
 from geoloc.data.gridded_field import GriddedField
 from geoloc.data.packaged_fields import read_field
 from geoloc.downscaling import (
@@ -65,6 +66,8 @@ def keep_downscaler(
     Raises:
         OSError: the folder cannot be written.
     """
+    # what is told of an older one would be told of this, should it end half way
+    (folder / FIELD).unlink(missing_ok=True)
     save_downscaler(downscaler, folder)
     (folder / MEAN).unlink(missing_ok=True)
     if fields.mean is not None:
@@ -132,18 +135,6 @@ def apply_downscaler(request: ApplyRequest, say: Callable[[str], object]) -> Pat
     return request.out
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as one .npz, whole or not at all.
-
-    Raises:
-        ConfigError: the name is another.
-        OSError: the folder cannot be written.
-    """
-    _check_name(path)
-    save: Any = np.savez
-    write_atomically(path, lambda temporary: save(temporary, **arrays))
-
-
 def _check_name(path: Path) -> None:
     if path.suffix != ".npz":
         raise ConfigError(f"{path}: fields are written as .npz")
@@ -182,7 +173,7 @@ def _mean_on(field: GriddedField, folder: Path, factor: int, *, turned: bool) ->
     try:
         with np.load(io.BytesIO((folder / MEAN).read_bytes()), allow_pickle=False) as stored:
             mean, *axes = (stored[name] for name in ("mean", *_AXES))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{folder / MEAN} cannot be read: {error}") from None
     for name, known in zip(_AXES, axes, strict=True):
         wanted = finer(getattr(field, name), factor)

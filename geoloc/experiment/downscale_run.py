@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geoloc.artifacts import write_json, write_text
+from geoloc.artifacts import write_arrays, write_json, write_text
 from geoloc.downscaling import (
     DiffusionDownscaler,
     DownscalingSettings,
@@ -30,7 +30,7 @@ from geoloc.downscaling import (
     structure_of,
     tiling_of,
 )
-from geoloc.experiment.downscale_apply import keep_downscaler, write_arrays
+from geoloc.experiment.downscale_apply import keep_downscaler
 from geoloc.experiment.downscale_text import downscaling_table
 from geoloc.experiment.downscaling_fields import DownscalingFields, fields_of
 from geoloc.experiment.downscaling_schema import DownscalingConfig

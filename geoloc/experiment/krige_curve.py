@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geoloc.errors import DataError
 from geoloc.experiment.krige_data import PlacedValues
@@ -11,7 +11,7 @@ from geoloc.experiment.krige_schema import GivenSection, KrigeConfig
 from geoloc.geostatistics import (
     Variogram,
     VariogramFit,
-    fit_best,
+    fit_for_kriging,
     fit_replicates,
     given_variogram,
     pooled_variogram,
@@ -45,7 +45,7 @@ def fit_curve(stations: PlacedValues, config: KrigeConfig) -> KrigeCurve:
     if config.variogram.given is not None:
         return _given(stations, config, config.variogram.given)
     variogram, wanted = _measured(stations, config), config.variogram
-    fits = fit_best(
+    fits = fit_for_kriging(
         variogram,
         wanted.models,
         nugget=wanted.nugget,
@@ -55,9 +55,14 @@ def fit_curve(stations: PlacedValues, config: KrigeConfig) -> KrigeCurve:
     )
     # a model that is no covariance cannot be kriged with, however well it fits
     fits = [fit for fit in fits if fit.valid] or list(fits)
-    if variogram.replicate is not None:
-        fits = [fit_replicates(variogram, fit) for fit in fits]
     return KrigeCurve(variogram=variogram, fit=fits[0], others=tuple(fits[1:]))
+
+
+def with_errors(curve: KrigeCurve) -> KrigeCurve:
+    """The curve with standard errors of a fitted model, where its variogram has replicates."""
+    if curve.given or curve.variogram is None or curve.variogram.replicate is None:
+        return curve
+    return replace(curve, fit=fit_replicates(curve.variogram, curve.fit))
 
 
 def _measured(stations: PlacedValues, config: KrigeConfig) -> Variogram:

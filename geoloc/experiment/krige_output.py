@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from geoloc.artifacts import write_atomically
+from geoloc.artifacts import write_arrays
 from geoloc.data.sample_table import write_frame
 from geoloc.errors import ConfigError
 from geoloc.experiment.krige_data import KrigeData
@@ -23,18 +23,18 @@ ADDED = ("estimate", "standard_error", "data")
 
 
 def kriged_path(config: KrigeConfig, out: Path) -> Path:
-    """The file of the kriged values, by the kind that is asked for.
-
-    Raises:
-        ConfigError: the kind is none that is written.
-    """
+    """The file of the kriged values, by the kind that is asked for."""
     suffix = f".{config.write}" if config.write else ".npz"
     if config.write is None and config.targets is not None:
         suffix = ".csv" if config.targets.suffix.lower() == ".csv" else ".parquet"
     return out / f"kriged{suffix}"
 
 
-def refuse_columns(targets: Targets) -> None:
+def _time_column(config: KrigeConfig) -> str:
+    return config.time or "time"
+
+
+def refuse_columns(config: KrigeConfig, data: KrigeData, targets: Targets) -> None:
     """Do nothing where a table of targets has room for what kriging adds.
 
     Raises:
@@ -42,7 +42,9 @@ def refuse_columns(targets: Targets) -> None:
     """
     if targets.table is None:
         return
-    taken = [name for name in ADDED if name in targets.table.column_names]
+    every_time = (_time_column(config),) if data.time is not None and targets.step is None else ()
+    added = (*ADDED, *every_time)
+    taken = [name for name in added if name in targets.table.column_names]
     if taken:
         raise ConfigError(f"targets: {taken[0]!r} is what kriging writes, and the table has it")
 
@@ -65,8 +67,7 @@ class Estimated:
 def write_kriged(path: Path, found: Estimated) -> None:
     """Write estimates, their standard errors, and how many values each is from."""
     if path.suffix == ".npz":
-        arrays = _arrays(found)
-        write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+        write_arrays(path, _arrays(found))
         return
     write_frame(_frame(found), path)
 
@@ -113,7 +114,7 @@ def _frame(found: Estimated) -> pd.DataFrame:
         labels = data.time_labels()
         frame = pd.concat([frame] * steps, ignore_index=True)
         if labels:
-            frame[found.config.time or "step"] = np.repeat(labels, len(targets))
+            frame[_time_column(found.config)] = np.repeat(labels, len(targets))
         used = np.repeat(kriged.data, len(targets))
         columns = (kriged.value.T.ravel(), error.T.ravel(), used)
     for name, column in zip(ADDED, columns, strict=True):

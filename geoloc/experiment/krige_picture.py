@@ -10,16 +10,11 @@ import numpy as np
 from geoloc.experiment.krige_curve import KrigeCurve
 from geoloc.experiment.krige_output import Estimated
 from geoloc.experiment.krige_schema import KrigeConfig
+from geoloc.experiment.krige_validation import CHECK_NAMES
 from geoloc.geostatistics import KrigedSteps
 from geoloc.viz import KrigedPicture, draw_kriged
 from geoloc.viz.variogram_words import fit_name, number, range_words
 
-_NAMES = {
-    "leave_one_out": "one station left out",
-    "blocks": "whole blocks left out",
-    "held_out": "held out",
-    "targets": "the table's own values",
-}
 _MOST_CHECKS = 3
 
 
@@ -57,7 +52,7 @@ def draw_run(
         standard_error=error,
         axes=targets.axes,
         checks={
-            _NAMES[kind]: (truth.ravel(), each.value.ravel())
+            CHECK_NAMES[kind]: (truth.ravel(), each.value.ravel())
             for kind, (each, truth) in shown.items()
         },
     )

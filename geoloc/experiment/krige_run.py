@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from geoloc.artifacts import write_json
 from geoloc.experiment.build import Say
-from geoloc.experiment.krige_curve import KrigeCurve, fit_curve
+from geoloc.experiment.krige_curve import KrigeCurve, fit_curve, with_errors
 from geoloc.experiment.krige_data import KrigeData, read_krige_data
 from geoloc.experiment.krige_output import (
     Estimated,
@@ -25,6 +25,10 @@ from geoloc.experiment.krige_picture import draw_run
 from geoloc.experiment.krige_schema import KrigeConfig
 from geoloc.experiment.krige_targets import Targets, find_targets
 from geoloc.experiment.krige_validation import (
+    BLOCKS,
+    HELD_OUT,
+    LEFT_OUT,
+    TARGETS,
     KrigeScores,
     krige_folds,
     krige_method,
@@ -44,7 +48,6 @@ from geoloc.viz import draw_variogram
 
 RESULT, CURVE, PICTURE, CHECKS = "result.json", "variogram.png", "kriged.png", "validation.csv"
 SCHEMA_VERSION = 1
-LEFT_OUT, BLOCKS, HELD_OUT, TARGETS = "leave_one_out", "blocks", "held_out", "targets"
 _FEWEST_FOR_FOLDS = 10
 
 
@@ -90,9 +93,9 @@ def run_krige(config: KrigeConfig, *, out: Path, say: Say) -> KrigeResult:
         DataError: the stations or targets cannot be used.
     """
     data = read_krige_data(config)
-    curve = fit_curve(data.stations, config)
+    curve = with_errors(fit_curve(data.stations, config))
     targets = find_targets(config, data)
-    refuse_columns(targets)
+    refuse_columns(config, data, targets)
     method = krige_method(config, curve)
     steps = data.stations.value.shape[1]
     say(f"{data.name}: {len(data.stations):,} stations, {steps:,} steps of time")

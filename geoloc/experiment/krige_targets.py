@@ -14,7 +14,7 @@ from geoloc.data.table_values import table_numbers, table_places, table_times
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.krige_data import KrigeData
 from geoloc.experiment.krige_schema import KrigeConfig
-from geoloc.geodesy import wrap_longitude_deg
+from geoloc.geodesy import longitude_span_deg, wrap_longitude_deg
 
 _CELLS = 100
 _AIR = 0.05
@@ -74,10 +74,12 @@ def _of_table(config: KrigeConfig, data: KrigeData) -> Targets:
     if not is_table(path) or not path.is_file():
         raise DataError(f"targets {path}: there is no such table (.csv, .parquet)")
     table = read_cells(path)
-    places = table_places(table, path, plane=plane)
+    places = table_places(table, path, plane=plane, number=config.column)
     if places is None or not len(places):
         wanted = "x and y" if plane else "latitude and longitude"
         raise DataError(f"targets {path}: no columns {wanted}, or no rows")
+    if places.shape[1] != data.stations.places.shape[1]:
+        raise DataError(f"targets {path}: z stands in one of stations and targets, not in both")
     bad = np.flatnonzero(~np.isfinite(places).all(axis=1))
     if len(bad):
         raise DataError(f"targets {path}, row {int(bad[0]) + 1}: no place: leave such rows out")
@@ -143,10 +145,6 @@ def _extent(places: np.ndarray, *, sphere: bool) -> tuple[np.ndarray, np.ndarray
     """South-west and north-east (of the plane: bottom-left, top-right), with east above west."""
     if not sphere:
         return places.min(axis=0)[::-1], places.max(axis=0)[::-1]
-    longitude = np.sort(places[:, 1])
-    # the widest gap between neighbours is what the box leaves out
-    gap = np.diff(longitude, append=longitude[0] + 360.0)
-    widest = int(np.argmax(gap))
-    west = longitude[(widest + 1) % len(longitude)]
+    west, east = longitude_span_deg(places[:, 1])
     south, north = places[:, 0].min(), places[:, 0].max()
-    return np.array([south, west]), np.array([north, west + 360.0 - gap[widest]])
+    return np.array([south, west]), np.array([north, east])

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from geoloc.experiment.krige_run import BLOCKS, HELD_OUT, LEFT_OUT, TARGETS, KrigeResult
+from geoloc.experiment.krige_run import KrigeResult
+from geoloc.experiment.krige_validation import CHECK_NAMES
 from geoloc.experiment.variogram_text import aligned, variogram_report
 from geoloc.viz.variogram_words import fit_name, number, range_words
-
-_NAMES = {
-    LEFT_OUT: "one station left out",
-    BLOCKS: "blocks left out",
-    HELD_OUT: "held-out places",
-    TARGETS: "values of the targets",
-}
 
 
 def krige_terminal(result: KrigeResult) -> str:
@@ -37,7 +31,7 @@ def krige_terminal(result: KrigeResult) -> str:
             numbers = (number(each.rmse), number(each.mean_error))
             shares = (f"{each.standardised_variance:.3f}", f"{100 * each.coverage:.1f} %")
             pearson = f"{each.pearson:.3f}"
-            rows.append((_NAMES[kind], f"{each.count:,}", *numbers, pearson, *shares))
+            rows.append((CHECK_NAMES[kind], f"{each.count:,}", *numbers, pearson, *shares))
         lines += aligned(rows)
         lines.append("standardised: mean of squared error / told variance, 1 where these are right")
     if result.block is not None:

@@ -18,6 +18,14 @@ from geoloc.experiment.krige_data import PlacedValues
 from geoloc.experiment.krige_schema import KrigeConfig
 from geoloc.geostatistics import KrigedSteps, KrigingMethod, krige_by_step, measure_agreement
 
+LEFT_OUT, BLOCKS, HELD_OUT, TARGETS = "leave_one_out", "blocks", "held_out", "targets"
+CHECK_NAMES = {
+    LEFT_OUT: "one station left out",
+    BLOCKS: "blocks left out",
+    HELD_OUT: "held-out places",
+    TARGETS: "values of the targets",
+}
+"""What terminal and picture call the kinds of checks."""
 LEVEL = 0.9
 """Probability of the intervals whose coverage is measured."""
 

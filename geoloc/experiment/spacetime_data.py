@@ -13,7 +13,8 @@ from torch import Tensor
 from geoloc.data.gridded_field import GriddedField
 from geoloc.data.packaged_fields import read_field
 from geoloc.data.sample_table import is_table
-from geoloc.data.table_series import TableColumns, read_table_series
+from geoloc.data.table_series import read_table_series
+from geoloc.data.table_values import TableColumns
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.spacetime_schema import SpaceTimeConfig
 from geoloc.spacetime import Sites, Stations, fill_gaps, simulate_field

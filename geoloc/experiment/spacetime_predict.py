@@ -55,6 +55,8 @@ def keep_model(model: SpaceTimeModel, facts: FieldFacts, folder: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
+    # what is told of an older field would be told of this, should it end half way
+    (folder / FIELD).unlink(missing_ok=True)
     save_space_time(model, folder)
     content = {"schema_version": SCHEMA_VERSION}
     content |= {name: getattr(facts, name) for name in facts.__slots__}

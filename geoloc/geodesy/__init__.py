@@ -7,6 +7,7 @@ treated alike: what comes out has the kind, dtype and device of what went in.
 from geoloc.geodesy.coordinates import (
     is_valid_latlon,
     latlon_from_unit_vectors,
+    longitude_span_deg,
     normalize_latlon,
     unit_vectors,
     validate_latlon,
@@ -39,6 +40,7 @@ __all__ = [
     "latlon_from_unit_vectors",
     "latlon_to_local_km",
     "local_to_latlon_deg",
+    "longitude_span_deg",
     "nearest_place_index",
     "nearest_place_km",
     "normalize_latlon",

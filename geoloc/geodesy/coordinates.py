@@ -71,6 +71,19 @@ def wrap_longitude_deg(lon_deg: Float[ArrayT, "*batch"]) -> Float[ArrayT, "*batc
     return xp.where(inside, lon_deg, turned)
 
 
+def longitude_span_deg(lon_deg: Float[np.ndarray, " place"]) -> tuple[float, float]:
+    """West and east of the narrowest strip that holds all meridians, over the antimeridian or not.
+
+    East is above west by less than 360, and so may exceed 180.
+    """
+    longitude = np.sort(lon_deg)
+    # the widest gap between neighbours is what the strip leaves out
+    gap = np.diff(longitude, append=longitude[0] + 360.0)
+    widest = int(np.argmax(gap))
+    west = float(longitude[(widest + 1) % len(longitude)])
+    return west, west + 360.0 - float(gap[widest])
+
+
 def normalize_latlon(latlon_deg: Float[ArrayT, "*batch 2"]) -> Float[ArrayT, "*batch 2"]:
     """The same point of the sphere with latitude in [-90, 90] and longitude in [-180, 180).
 

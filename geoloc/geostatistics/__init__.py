@@ -37,6 +37,7 @@ from geoloc.geostatistics.fitting import fit_best, fit_variogram
 from geoloc.geostatistics.given_fit import given_variogram
 from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
 from geoloc.geostatistics.kriging import krige_each, ordinary_kriging, simple_kriging
+from geoloc.geostatistics.kriging_fit import fit_for_kriging
 from geoloc.geostatistics.kriging_method import Kriged, KrigingMethod
 from geoloc.geostatistics.kriging_steps import (
     KrigedSteps,
@@ -86,6 +87,7 @@ __all__ = [
     "estimate_variogram",
     "fit_best",
     "fit_curves",
+    "fit_for_kriging",
     "fit_isotonic",
     "fit_replicates",
     "fit_variogram",

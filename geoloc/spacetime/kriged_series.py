@@ -12,16 +12,10 @@ from geoloc.geostatistics import (
     Variogram,
     VariogramFit,
     estimate_variogram,
-    fit_best,
-    fit_variogram,
+    fit_for_kriging,
     ordinary_kriging,
 )
 from geoloc.spacetime.stations import Sites, Stations
-
-MODELS = ("nugget", "exponential", "spherical", "stable")
-"""Models of variograms that are tried; the best by Akaike's criterion is taken."""
-_NO_NUGGET = 1e-6
-_SMOOTH = 1.5
 
 
 def mean_variogram(stations: Stations, bins: LagBins) -> Variogram:
@@ -46,26 +40,8 @@ def mean_variogram(stations: Stations, bins: LagBins) -> Variogram:
 
 
 def fit_structure(variogram: Variogram) -> VariogramFit:
-    """The model of a variogram that Akaike's criterion prefers; a pure nugget may win.
-
-    A stable model whose shape stands at 2 with no nugget, which a trend asks for, has shape 1.5
-    instead: it would say that a field is known everywhere from any part of it. Equations of kriging
-    with it are singular but for their rounding, its estimates wild and its variances nearly 0.
-
-    Source: M. L. Stein, Interpolation of Spatial Data, 1999, section 2.7.
-    """
-    fits = [
-        fit_variogram(variogram, "stable", shape=_SMOOTH, max_lag=math.inf)
-        if _endlessly_smooth(fit)
-        else fit
-        for fit in fit_best(variogram, MODELS, max_lag=math.inf)
-    ]
-    return min(fits, key=lambda fit: fit.aic)
-
-
-def _endlessly_smooth(fit: VariogramFit) -> bool:
-    at_bound = fit.shape is not None and fit.shape > 1.0 and "shape_at_bound" in fit.flags
-    return at_bound and fit.nugget <= _NO_NUGGET * fit.sill
+    """The model of a variogram that `fit_for_kriging` prefers; a pure nugget may win."""
+    return fit_for_kriging(variogram, max_lag=math.inf)[0]
 
 
 def flatness(variogram: Variogram) -> float:

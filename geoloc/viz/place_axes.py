@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from geoloc.geodesy import equal_earth
+from geoloc.geodesy import equal_earth, longitude_span_deg
 from geoloc.viz.canvas import BORDER, CREDIT, FAINT_INK, FONT, INK, LAND, OCEAN, world_axes
 from geoloc.viz.world import COARSE_DEG, FINE_DEG, border_lines_deg, coarse_land_deg, fine_land_deg
 
@@ -56,11 +56,7 @@ class View:
             (west, south), (east, north) = places.min(axis=0), places.max(axis=0)
             least = max(1e-9 * float(np.abs(places).max()), 1e-12)
         else:
-            longitude = np.unique(places[:, 1])
-            gap = np.diff(longitude, append=longitude[0] + 360.0)
-            widest = int(np.argmax(gap))
-            west = longitude[(widest + 1) % len(longitude)]
-            east = west + 360.0 - gap[widest]
+            west, east = longitude_span_deg(places[:, 1])
             south, north = places[:, 0].min(), places[:, 0].max()
             least = _SMALLEST_DEG
         air = max(_AIR * max(north - south, east - west), least)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import torch
 
 from geoloc.cli import main
 from geoloc.data.packaged_fields import read_field
-from geoloc.downscaling import coarsen
+from geoloc.downscaling import coarsen, load_downscaler
+from geoloc.experiment import downscale_apply
+from geoloc.experiment.downscaling_fields import DownscalingFields
 
 CONFIG = Path(__file__).parents[3] / "configs" / "smoke" / "downscaling.yaml"
 NETWORKS = [
@@ -162,6 +165,34 @@ def test_what_cannot_be_downscaled_is_told_in_one_line(
     assert main(["downscale", *model, "--out", str(tmp_path / "out.npz"), *words]) == 2
     assert told in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_mean_that_is_torn_is_told_in_one_line(
+    run: Path, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Path(shutil.copytree(run / "diffusion", tmp_path / "model"))
+    (model / "mean.npz").write_bytes((run / "diffusion" / "mean.npz").read_bytes()[:-30])
+    words = ["--model", str(model), "--coarse", str(coarse_of(source, tmp_path / "coarse.npz"))]
+    assert main(["downscale", *words, "--out", str(tmp_path / "out.npz")]) == 2
+    assert "mean.npz cannot be read" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_older_field_is_not_told_of_a_downscaler_that_came_half_way(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Path(shutil.copytree(run / "regression", tmp_path / "model"))
+    kept = load_downscaler(model)
+    values = torch.zeros(1, 1, 2, 2)
+    told = {"coarse": values, "fine": values, "test": values}
+    fields = DownscalingFields(name="other", unit="K", source="", **told)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(downscale_apply, "write_json", full)
+    with pytest.raises(OSError, match="no space"):
+        downscale_apply.keep_downscaler(kept, fields, model, {})
+    assert not (model / "field.json").exists()
 
 
 def test_a_name_that_is_no_npz_is_refused_before_anything_is_drawn(

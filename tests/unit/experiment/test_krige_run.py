@@ -12,14 +12,22 @@ import torch
 from geoloc.cli import main
 from geoloc.data.packaged_fields import read_field
 from geoloc.errors import ConfigError, DataError
+from geoloc.experiment import krige_picture, krige_run
 from geoloc.experiment.krige_curve import fit_curve
 from geoloc.experiment.krige_data import PlacedValues, read_krige_data
 from geoloc.experiment.krige_schema import KrigeConfig
 from geoloc.experiment.krige_targets import find_targets
-from geoloc.experiment.krige_validation import krige_folds, krige_scores
+from geoloc.experiment.krige_validation import krige_folds, krige_method, krige_scores
 from geoloc.experiment.loading import section_of
 from geoloc.geodesy import EARTH_RADIUS_KM, great_circle_km
-from geoloc.geostatistics import KrigedSteps, gaussian_field, given_variogram, ordinary_kriging
+from geoloc.geostatistics import (
+    KrigedSteps,
+    gaussian_field,
+    given_variogram,
+    leave_one_out_by_step,
+    ordinary_kriging,
+)
+from geoloc.viz import KrigedPicture
 
 SMOKE = Path(__file__).parents[3] / "configs" / "smoke" / "kriging.yaml"
 GIVEN = ("variogram.given={model: exponential, partial_sill: 2.0, scale: 90.0, nugget: 0.3}",)
@@ -40,6 +48,15 @@ def stations(count: int = 40, seed: int = 0) -> pd.DataFrame:
     )
 
 
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> list[KrigedPicture]:
+    """The pictures of runs as they would be drawn: drawing takes longer than all the rest."""
+    shown: list[KrigedPicture] = []
+    monkeypatch.setattr(krige_picture, "draw_kriged", lambda picture, _: shown.append(picture))
+    monkeypatch.setattr(krige_run, "draw_variogram", lambda *_, **__: None)
+    return shown
+
+
 def written(frame: pd.DataFrame, path: Path) -> Path:
     frame.to_csv(path, index=False)
     return path
@@ -49,6 +66,7 @@ def result_of(out: Path) -> dict[str, Any]:
     return json.loads((out / "result.json").read_text())
 
 
+@pytest.mark.usefixtures("pictures")
 def test_estimates_at_places_of_a_table_are_those_of_pykrige(tmp_path: Path) -> None:
     from pykrige.ok import OrdinaryKriging
 
@@ -101,6 +119,7 @@ def test_the_grid_is_a_field_that_geoloc_reads_again(tmp_path: Path) -> None:
     assert all((out / name).is_file() for name in result["files"])
 
 
+@pytest.mark.usefixtures("pictures")
 def test_scores_of_leaving_one_out_are_those_of_a_loop(tmp_path: Path) -> None:
     frame = stations()
     source, out = written(frame, tmp_path / "s.csv"), tmp_path / "out"
@@ -147,6 +166,19 @@ def test_a_fold_is_kriged_and_fitted_without_its_blocks(tmp_path: Path) -> None:
         krige_folds(asked, data.stations, block=25_000.0)
 
 
+def test_a_trend_with_a_little_noise_is_kriged_without_going_wild(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    places = np.array([28.0, 77.0]) + generator.uniform(-2, 2, (80, 2))
+    trend = (places - np.array([28.0, 77.0])) @ np.array([10.0, 3.0])
+    known = PlacedValues(places=places, value=(trend + 0.1 * generator.normal(size=80))[:, None])
+    asked = config(tmp_path / "s.csv")
+    method = krige_method(asked, fit_curve(known, asked))
+    left_out = leave_one_out_by_step(known.places, known.value, method)
+    found = krige_scores(left_out, known.value)
+    assert found.rmse < 0.2
+    assert found.coverage > 0.9
+
+
 def test_told_intervals_hold_for_fields_of_the_model_that_is_told() -> None:
     generator = np.random.default_rng(4)
     error = generator.normal(size=(4000, 1)) * 3.0
@@ -160,7 +192,9 @@ def test_told_intervals_hold_for_fields_of_the_model_that_is_told() -> None:
     assert narrow.coverage < 0.8
 
 
-def test_each_time_is_kriged_from_what_was_measured_then(tmp_path: Path) -> None:
+def test_each_time_is_kriged_from_what_was_measured_then(
+    tmp_path: Path, pictures: list[KrigedPicture]
+) -> None:
     first, second = stations(12), stations(12, seed=0)
     second["pm25"] += 100.0
     second.loc[:3, "pm25"] = np.nan
@@ -185,8 +219,13 @@ def test_each_time_is_kriged_from_what_was_measured_then(tmp_path: Path) -> None
     assert every["estimate"][3] == pytest.approx(own["estimate"][0])
     assert "targets" not in result_of(out)["scores"]
     assert result_of(out)["time"] == ["2024-02-28", "2024-02-29"]
+    # the picture is of the time that most stations have
+    first_day = every["estimate"][:3].tolist()
+    assert pictures[1].estimate.tolist() == pytest.approx(first_day)
+    assert "2024-02-28: kriging from 12 stations (of 2 times" in pictures[1].title
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_table_with_values_checks_where_no_station_stands(tmp_path: Path) -> None:
     everything = stations(40)
     source = written(everything[:30], tmp_path / "s.csv")
@@ -200,6 +239,7 @@ def test_a_table_with_values_checks_where_no_station_stands(tmp_path: Path) -> N
     assert told["rmse"] == pytest.approx(float(np.sqrt(np.mean((kriged - value[30:]) ** 2))))
 
 
+@pytest.mark.usefixtures("pictures")
 def test_places_of_the_plane(tmp_path: Path, meuse: Any) -> None:
     places, log_zinc = (np.asarray(each) for each in meuse)
     frame = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "zinc": log_zinc})
@@ -218,7 +258,29 @@ def test_places_of_the_plane(tmp_path: Path, meuse: Any) -> None:
     assert places[:, 1].max() < grid["y"].max() < places[:, 1].max() + 500
 
 
-def test_a_box_goes_over_the_antimeridian_and_not_around_the_world(tmp_path: Path) -> None:
+def test_a_number_called_z_is_no_height(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.uniform(0, 100, (20, 3)), columns=["x", "y", "z"])
+    source = written(frame, tmp_path / "s.csv")
+    flat = config(source, "metric=euclidean", column="z")
+    assert read_krige_data(flat).stations.places.tolist() == sorted(
+        frame[["x", "y"]].values.tolist()
+    )
+    source = written(frame.assign(zinc=1.0 + frame["z"]), tmp_path / "s.csv")
+    high = config(source, "metric=euclidean", f"targets={source}", column="zinc")
+    data = read_krige_data(high)
+    assert data.stations.places.shape == (20, 3)
+    assert find_targets(high, data).places.shape == (20, 3)
+    # to krige without heights from stations with them would be to krige at sea level
+    written(frame[["x", "y"]], tmp_path / "t.csv")
+    beside = config(source, "metric=euclidean", f"targets={tmp_path / 't.csv'}", column="zinc")
+    with pytest.raises(DataError, match="z stands in one of stations and targets"):
+        find_targets(beside, data)
+
+
+def test_a_box_goes_over_the_antimeridian_and_not_around_the_world(
+    tmp_path: Path, pictures: list[KrigedPicture]
+) -> None:
     frame = stations(20)
     frame["lon"] = (frame["lon"] + 103.0 + 180.0) % 360.0 - 180.0
     source = written(frame, tmp_path / "fiji.csv")
@@ -232,6 +294,8 @@ def test_a_box_goes_over_the_antimeridian_and_not_around_the_world(tmp_path: Pat
     out = tmp_path / "out"
     assert main(["krige", str(source), "column=pm25", *GIVEN, "--out", str(out)]) == 0
     assert read_field(str(out / "kriged.npz")).longitude_deg[-1] > 180.0
+    assert pictures[0].axes is not None
+    assert pictures[0].axes[1][-1] > 180.0
     crossing = config(source, "grid={south: 20, north: 22, west: 179, east: -179, step: 1}")
     found = find_targets(crossing, read_krige_data(asked))
     assert found.places.tolist()[:2] == [[20.5, 179.5], [20.5, -179.5]]
@@ -264,6 +328,7 @@ def test_what_cannot_be_is_told_in_one_line(
     assert "Traceback" not in complaint
 
 
+@pytest.mark.usefixtures("pictures")
 def test_few_stations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out")
     for count, code in ((1, 2), (2, 2), (3, 0), (5, 0)):
@@ -288,10 +353,21 @@ def test_few_stations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_table_that_has_the_columns_already_is_refused(tmp_path: Path) -> None:
     source = written(stations(12), tmp_path / "s.csv")
     targets = written(stations(3, seed=1).assign(estimate=1.0), tmp_path / "t.csv")
-    from geoloc.experiment.krige_run import run_krige
-
     with pytest.raises(ConfigError, match="'estimate' is what kriging writes"):
-        run_krige(config(source, f"targets={targets}"), out=tmp_path / "out", say=print)
+        krige_run.run_krige(config(source, f"targets={targets}"), out=tmp_path / "out", say=print)
+    # a field's times are told in a column of that name
+    field = tmp_path / "field.npz"
+    np.savez(
+        field,
+        values=np.random.default_rng(0).normal(size=(2, 90, 180)),
+        latitude_deg=np.arange(-89.0, 90.0, 2.0),
+        longitude_deg=np.arange(-179.0, 180.0, 2.0),
+        time_day=np.arange(2.0),
+    )
+    written(stations(3, seed=1).drop(columns="pm25").assign(time=1.0), targets)
+    few = {"source": str(field), "targets": str(targets), "sampled": {"places": 90, "stations": 9}}
+    with pytest.raises(ConfigError, match="'time' is what kriging writes"):
+        krige_run.run_krige(section_of(few, (), KrigeConfig), out=tmp_path / "out", say=print)
 
 
 def test_the_smoke_settings_know_the_truth_at_other_places(tmp_path: Path) -> None:

@@ -69,12 +69,14 @@ def picture(**changes: Any) -> KrigedPicture:
 
 def test_pictures_of_grids_places_and_planes(tmp_path: Path) -> None:
     grid = (np.array([50.1, 50.2]), np.array([8.1, 8.3]))
+    fiji = np.array([[-17.0, 179.5], [-17.0, -179.5], [-16.5, 180.0]])
     flat = {"estimate": np.full(4, 7.0), "standard_error": np.zeros(4), "checks": {}}
     for name, changes in {
         "places": {},
         "grid": {"axes": grid},
         "plane": {"axes": grid, "sphere": False},
         "flat": {"axes": grid, **flat},
+        "fiji": {"stations": fiji, "axes": (np.array([-17.5, -16.5]), np.array([179.5, 180.5]))},
     }.items():
         path = draw_kriged(picture(**changes), tmp_path / f"{name}.png")
         with Image.open(path) as image:
