@@ -20,9 +20,11 @@ def read_table(table: Path, *, needed: tuple[str, ...]) -> Iterator[dict[str, st
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restkey="", restval=None, strict=True)
-            missing = [name for name in needed if name not in (reader.fieldnames or ())]
+            names = reader.fieldnames or ()
+            missing = [name for name in needed if name not in names]
             if missing:
-                raise DataError(f"{table}: no column {', '.join(missing)}")
+                has = f"; it has {', '.join(names)}" if names else ""
+                raise DataError(f"{table}: no column {', '.join(missing)}{has}")
             for row in reader:
                 whole = "" not in row and None not in row.values()
                 cells: dict[str, str | None] = {

@@ -128,6 +128,9 @@ def _of_experiment(
 def _of_file(
     config: CellsConfig, say: Say
 ) -> tuple[PlacedFeatures, dict[str, PlacedFeatures], dict[str, Any]]:
+    if str(config.features).lower().endswith((".csv", ".parquet")):
+        kinds = "a folder of geoloc embed, a feature cache or an .npz with latlon_deg and values"
+        raise DataError(f"{config.features} is a table: geocells are made of {kinds}")
     placed = read_source(SourceRequest(source=str(config.features)), say=say)
     values = np.asarray(placed.values, dtype=np.float32)
     if values.ndim != 2:

@@ -98,7 +98,7 @@ def run_krige(config: KrigeConfig, *, out: Path, say: Say) -> KrigeResult:
     refuse_columns(config, data, targets)
     method = krige_method(config, curve)
     steps = data.stations.value.shape[1]
-    say(f"{data.name}: {len(data.stations):,} stations, {steps:,} steps of time")
+    say(f"{data.name}: {len(data.stations):,} stations, {steps:,} step{'s' * (steps != 1)} of time")
     checks = _checks(config, data, curve, method)
     fewest = config.kriging.fewest
     stations = data.stations

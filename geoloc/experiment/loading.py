@@ -24,6 +24,7 @@ IDLE = (
 RESUME_FREE = (*IDLE, "data.workers")
 """Keys that may change when a run goes on; the workers of its beginning decided its order."""
 _MAX_BASES = 2
+_DATA = (".csv", ".npz", ".parquet")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -146,6 +147,10 @@ def _hash_without(names: Iterable[str], config: ExperimentConfig) -> str:
 
 
 def _read_with_base(path: Path, depth: int) -> dict[str, Any]:
+    if path.suffix.lower() in _DATA:
+        raise ConfigError(
+            f"{path} is data: name a YAML file of settings, which names data by a key"
+        )
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:

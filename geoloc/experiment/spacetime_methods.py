@@ -38,6 +38,9 @@ KRIGING, KEPT, PLAIN = "kriging", "kriging_kept_to_bases", "plain_network"
 ONE, SEVERAL, FULL = "eof_one_network", "eof_networks", "eof_networks_kriged"
 LIMIT = "bases_alone"
 _LAGS_SEEN = 200_000
+_FEWEST_CLASSES = 3
+_PAIRS_A_CLASS = 40  # more than the thirty that a class needs to be fitted
+_EVEN_ENOUGH = 10.0  # of n**2 * this pairs the second of n even classes holds thirty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,13 +103,21 @@ def estimate_all(config: SpaceTimeConfig, data: SpaceTimeData, say: Say) -> Esti
 
 
 def lag_bins(config: SpaceTimeConfig, stations: Stations) -> LagBins:
-    """The classes of lag of every semivariogram of a run."""
-    last = config.residuals.max_lag_km
-    if last is None:
-        chance, sites = np.random.default_rng(0), stations.sites
-        lags = sample_lags(sites.places, _LAGS_SEEN, generator=chance, metric=sites.metric)
-        last = float(lags.max()) / 2.0
-    return LagBins.even(config.residuals.classes, last)
+    """The classes of lag of every semivariogram of a run.
+
+    Of one width; of about as many pairs each, and fewer, where stations are so few that the short
+    ones would hold too few pairs to be fitted, and the far ones alone would say what structure is.
+    """
+    chance, sites, last = np.random.default_rng(0), stations.sites, config.residuals.max_lag_km
+    lags = sample_lags(sites.places, _LAGS_SEEN, generator=chance, metric=sites.metric)
+    last = float(lags.max()) / 2.0 if last is None else last
+    near, classes = lags[(lags > 0.0) & (lags <= last)], config.residuals.classes
+    pairs = len(stations) * (len(stations) - 1) / 2 * len(near) / len(lags)
+    if not len(near) or pairs >= _EVEN_ENOUGH * classes**2:
+        return LagBins.even(classes, last)
+    wanted = max(_FEWEST_CLASSES, min(classes, int(pairs / _PAIRS_A_CLASS)))
+    upper = LagBins.equal_count(wanted, near).edges[1:-1]
+    return LagBins(edges=(0.0, *upper, last), unit="km")
 
 
 def _usable_bins(config: SpaceTimeConfig, data: SpaceTimeData) -> LagBins:

@@ -91,7 +91,7 @@ def test_a_broken_row_is_named_by_its_line(tmp_path: Path, row: str, told: str) 
 
 
 def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no column value"):
+    with pytest.raises(DataError, match="no column value; it has "):
         read_stations(written(tmp_path, "station,latitude,longitude,time\n"))
     with pytest.raises(DataError, match="holds no station"):
         read_stations(written(tmp_path, HEAD))

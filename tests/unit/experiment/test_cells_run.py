@@ -125,6 +125,15 @@ def test_what_cannot_be_made_is_said_so(features, tmp_path, capsys):
         assert said in capsys.readouterr().err
 
 
+def test_a_table_of_features_is_told_what_to_be(features, tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    table.write_text("lat,lon,wind\n1,2,3\n")
+    words = ["cells", str(tmp_path / "cells.yaml"), f"features={table}"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    told = "table.csv is a table: geocells are made of a folder of geoloc embed"
+    assert told in capsys.readouterr().err
+
+
 def test_the_experiment_is_found_beside_the_file():
     config = load_cells_config(ROOT / "configs/systems/geocells.yaml")
     assert config.experiment == ROOT / "configs/demo.yaml"

@@ -91,6 +91,12 @@ def test_base_files_lie_below_and_end_at_two(write):
         load_config(write("base: c.yaml\n", "d.yaml"))
 
 
+@pytest.mark.parametrize("name", ["stations.csv", "field.NPZ", "stations.parquet"])
+def test_data_in_the_place_of_settings_are_told_so(write, name):
+    with pytest.raises(ConfigError, match=rf"{name} is data: name a YAML file of settings"):
+        load_config(write("lat,lon\n1,2\n", name))
+
+
 def test_contradictions_are_refused(write):
     words = ["data.cache_features=true", "model.frozen_backbone=false"]
     with pytest.raises(ConfigError, match="frozen_backbone"):

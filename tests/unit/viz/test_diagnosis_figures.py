@@ -63,6 +63,18 @@ def test_a_map_of_a_part_shows_that_part(tmp_path):
         draw_value_map(places, np.full(300, np.nan), path, title="t", label="°")
 
 
+def test_a_map_of_a_part_over_the_antimeridian_is_no_map_of_the_world(tmp_path):
+    chance = np.random.default_rng(0)
+    longitude = (chance.uniform(176.0, 184.0, 300) + 180.0) % 360.0 - 180.0
+    places = np.stack([chance.uniform(-20.0, -16.0, 300), longitude], axis=1)
+    path = draw_value_map(places, places[:, 0], tmp_path / "fiji.png", title="t", label="°")
+    picture = pixels(path)
+    yellow = near(picture[:, : picture.shape[1] - 240], "#fde725", 40).any(axis=0)
+    # of the whole world two bits at its edges would have values, and nothing between them
+    assert np.diff(np.flatnonzero(yellow)).max() < 300
+    assert np.ptp(np.flatnonzero(yellow)) > 600
+
+
 def test_a_constant_map_is_drawn(tmp_path):
     draw_value_map(np.zeros((1, 2)), np.ones(1), tmp_path / "one.png", title="t", label="x")
 
