@@ -268,3 +268,11 @@ def table_numbers(table: Any, column: str, path: Path) -> Float64[np.ndarray, " 
 def _is_missing(cells: Any) -> Bool[np.ndarray, " row"]:
     text = cells.astype(str).str.strip().str.lower()
     return cells.isna().to_numpy(bool) | text.isin(MISSING).to_numpy(bool)
+
+
+def iso_times(day: Float64[np.ndarray, " time"]) -> list[str]:
+    """Days since 1970 as ISO 8601, to the microsecond; dates alone where all are of midnight."""
+    since = pd.to_timedelta(day, unit="D").round("us")
+    stamps = pd.DatetimeIndex(pd.Timestamp("1970-01-01") + since)
+    dates = bool((stamps == stamps.normalize()).all())
+    return [each.date().isoformat() if dates else each.isoformat() for each in stamps]

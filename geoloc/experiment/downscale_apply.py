@@ -100,9 +100,7 @@ def apply_downscaler(request: ApplyRequest, say: Callable[[str], object]) -> Pat
     _check_name(request.out)
     device = usable_device(request.device)
     model = load_downscaler(request.model, device)
-    about = read_json(request.model / FIELD, what="downscaler")
-    if about.get("schema_version") != SCHEMA_VERSION:
-        raise DataError(f"{request.model / FIELD} is of another version: learn again")
+    about = _learnt_from(request.model / FIELD)
     if request.members < 1:
         raise ConfigError(f"{request.members} members: one at least is drawn")
     if request.members > 1 and isinstance(model, RegressionDownscaler):
@@ -133,6 +131,16 @@ def apply_downscaler(request: ApplyRequest, say: Callable[[str], object]) -> Pat
         content["members"] = found.numpy()
     write_arrays(request.out, content)
     return request.out
+
+
+def _learnt_from(path: Path) -> dict[str, Any]:
+    """What is known of the fields that a downscaler learnt from."""
+    about = read_json(path, what="downscaler")
+    if about.get("schema_version") != SCHEMA_VERSION:
+        raise DataError(f"{path} is of another version: learn again")
+    if missing := [name for name in ("unit", "south_first", "anomalies") if name not in about]:
+        raise DataError(f"{path} is damaged ({', '.join(missing)} missing): learn again")
+    return about
 
 
 def _check_name(path: Path) -> None:

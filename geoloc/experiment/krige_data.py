@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float64
 
 from geoloc.data.packaged_fields import read_field
 from geoloc.data.sample_table import is_table
-from geoloc.data.table_values import TableColumns, TableValues, read_table_values
+from geoloc.data.table_values import TableColumns, TableValues, iso_times, read_table_values
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.krige_schema import KrigeConfig
 from geoloc.experiment.pseudo_label_data import land_places
+from geoloc.geostatistics.kriging_steps import FEWEST_PLACES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,10 +63,7 @@ class KrigeData:
             return []
         if not self.dated:
             return [f"{each:.12g}" for each in self.time]
-        since = pd.to_timedelta(self.time, unit="D").round("us")
-        stamps = pd.DatetimeIndex(pd.Timestamp("1970-01-01") + since)
-        dates = bool((stamps == stamps.normalize()).all())
-        return [each.date().isoformat() if dates else each.isoformat() for each in stamps]
+        return iso_times(self.time)
 
 
 def read_krige_data(config: KrigeConfig) -> KrigeData:
@@ -124,9 +121,10 @@ def _of_field(config: KrigeConfig) -> KrigeData:
         value, time = value[:, wanted.step - 1 : wanted.step], None
     known = np.isfinite(value).any(axis=1)
     places, value = places[known], value[known]
-    if not wanted.stations < len(places):
+    if len(places) - wanted.stations < FEWEST_PLACES:
         raise ConfigError(
-            f"{wanted.stations} stations of {len(places)} places: none is left to be held out"
+            f"{wanted.stations} stations of {len(places)} places: {FEWEST_PLACES} at least must be "
+            "left to compare with"
         )
     order = np.random.default_rng(wanted.seed).permutation(len(places))
     chosen, others = order[: wanted.stations], order[wanted.stations :]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,13 @@ from geoloc.evaluation import spatial_blocks
 from geoloc.experiment.krige_curve import KrigeCurve, fit_curve
 from geoloc.experiment.krige_data import PlacedValues
 from geoloc.experiment.krige_schema import KrigeConfig
-from geoloc.geostatistics import KrigedSteps, KrigingMethod, krige_by_step, measure_agreement
+from geoloc.geostatistics import (
+    KrigedSteps,
+    KrigingMethod,
+    interval_coverage,
+    krige_by_step,
+    measure_agreement,
+)
 
 LEFT_OUT, BLOCKS, HELD_OUT, TARGETS = "leave_one_out", "blocks", "held_out", "targets"
 CHECK_NAMES = {
@@ -75,14 +80,13 @@ def krige_scores(
     error, variance = (kriged.value - truth)[both], kriged.variance[both] + noise
     told = variance > 0
     squared = error[told] ** 2 / variance[told]
-    reach = NormalDist().inv_cdf((1.0 + LEVEL) / 2.0) * np.sqrt(variance)
     return KrigeScores(
         count=overall.count,
         rmse=overall.rmse,
         mean_error=overall.bias,
         pearson=overall.pearson,
         standardised_variance=float(squared.mean()) if len(squared) else math.nan,
-        coverage=float((np.abs(error) <= reach).mean()),
+        coverage=interval_coverage(error, variance, LEVEL),
     )
 
 

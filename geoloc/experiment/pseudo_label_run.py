@@ -35,7 +35,7 @@ from geoloc.experiment.pseudo_label_data import (
 )
 from geoloc.experiment.pseudo_label_schema import PseudoLabelConfig
 from geoloc.experiment.run_directory import software
-from geoloc.geostatistics import VariogramFit, fit_variogram, pooled_variogram
+from geoloc.geostatistics import VariogramFit, fit_for_kriging, pooled_variogram
 from geoloc.viz import draw_station_maps
 
 SCHEMA_VERSION = 1
@@ -128,7 +128,7 @@ class _Task:
         curve = pooled_variogram(
             places, value, classes=settings.classes, max_lag=settings.max_lag_km
         )
-        fit = fit_variogram(curve, settings.model, max_lag=settings.max_lag_km)
+        fit = fit_for_kriging(curve, (settings.model,), max_lag=settings.max_lag_km)[0]
         tested, unlabelled = (
             krige_steps(
                 places, value, self.series.latlon_deg[at], fit, neighbours=settings.neighbours

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from geoloc.artifacts import read_json, write_json
 from geoloc.data.sample_table import is_table, read_samples, write_frame
+from geoloc.data.table_values import iso_times
 from geoloc.errors import ConfigError, DataError
 from geoloc.experiment.spacetime_data import sites_at
 from geoloc.spacetime import (
@@ -137,14 +138,7 @@ def prediction_frame(
     columns: dict[str, Any] = {"place": np.repeat(names.astype(str), steps)}
     for number, axis in enumerate(axes):
         columns[axis] = np.repeat(sites.places[:, number].numpy(), steps)
-    columns["time"] = np.tile(_times(facts), count)
+    time = np.array(iso_times(facts.time_day), dtype=object) if facts.dated else facts.time_day
+    columns["time"] = np.tile(time, count)
     series = {"value": found.values, "variance": found.variance, "network": found.network, **added}
     return pd.DataFrame(columns | {name: each.numpy().ravel() for name, each in series.items()})
-
-
-def _times(facts: FieldFacts) -> np.ndarray:
-    if not facts.dated:
-        return facts.time_day
-    stamp = np.round(facts.time_day * 86400.0).astype("datetime64[s]")
-    day = stamp.astype("datetime64[D]")
-    return np.datetime_as_string(day if bool((stamp == day).all()) else stamp).astype(object)

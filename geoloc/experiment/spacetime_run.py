@@ -26,13 +26,12 @@ from geoloc.experiment.spacetime_methods import (
 )
 from geoloc.experiment.spacetime_predict import FieldFacts, keep_model, prediction_frame
 from geoloc.experiment.spacetime_schema import SpaceTimeConfig
-from geoloc.geostatistics import Variogram, measure_agreement
+from geoloc.geostatistics import Variogram, interval_coverage, measure_agreement
 from geoloc.spacetime import (
     SpaceTimeModel,
     Stations,
     fit_structure,
     flatness,
-    interval_coverage,
     mean_variogram,
 )
 from geoloc.viz import SpaceTimePicture, draw_space_time

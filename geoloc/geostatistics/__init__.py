@@ -35,6 +35,7 @@ from geoloc.geostatistics.estimate import accumulator_for, estimate_variogram
 from geoloc.geostatistics.files import load_variogram, save_variogram, write_variogram_csv
 from geoloc.geostatistics.fitting import fit_best, fit_variogram
 from geoloc.geostatistics.given_fit import given_variogram
+from geoloc.geostatistics.intervals import interval_coverage, normal_reach
 from geoloc.geostatistics.isotonic import IsotonicFit, fit_isotonic
 from geoloc.geostatistics.kriging import krige_each, ordinary_kriging, simple_kriging
 from geoloc.geostatistics.kriging_fit import fit_for_kriging
@@ -94,6 +95,7 @@ __all__ = [
     "gaussian_field",
     "gearys_c",
     "given_variogram",
+    "interval_coverage",
     "krige_by_step",
     "krige_each",
     "lagged_agreement",
@@ -105,6 +107,7 @@ __all__ = [
     "morans_i",
     "nearest_neighbours",
     "neighbours_within",
+    "normal_reach",
     "ordinary_kriging",
     "partial_autocorrelation_function",
     "percentile_interval",

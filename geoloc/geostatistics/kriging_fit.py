@@ -55,7 +55,7 @@ def fit_for_kriging(
             max_lag=max_lag,
             min_pairs=min_pairs,
         )
-        if _endlessly_smooth(fit)
+        if _endlessly_smooth(fit, variogram)
         else fit
         for fit in fit_best(
             variogram,
@@ -69,6 +69,8 @@ def fit_for_kriging(
     return tuple(sorted(fits, key=lambda fit: fit.aic))
 
 
-def _endlessly_smooth(fit: VariogramFit) -> bool:
+def _endlessly_smooth(fit: VariogramFit, variogram: Variogram) -> bool:
+    # not of the sill, which a trend puts far beyond what was measured
+    little = _NO_NUGGET * float(variogram.semivariance.max())
     at_bound = fit.shape is not None and fit.shape > _SMOOTH and "shape_at_bound" in fit.flags
-    return fit.model == "stable" and at_bound and fit.nugget <= _NO_NUGGET * fit.sill
+    return fit.model == "stable" and at_bound and fit.nugget <= little

@@ -17,7 +17,6 @@ from geoloc.spacetime.model import (
     Residuals,
     SpaceTimeModel,
     fit_space_time,
-    interval_coverage,
 )
 from geoloc.spacetime.plain_regression import PlainNetwork, fit_plain, plain_series
 from geoloc.spacetime.simulated import SimulatedField, simulate_field
@@ -49,7 +48,6 @@ __all__ = [
     "fit_space_time",
     "fit_structure",
     "flatness",
-    "interval_coverage",
     "krige_series",
     "load_space_time",
     "mean_variogram",

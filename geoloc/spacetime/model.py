@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -11,7 +10,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from geoloc.errors import ConfigError
-from geoloc.geostatistics import LagBins, Variogram, VariogramFit
+from geoloc.geostatistics import LagBins, Variogram, VariogramFit, normal_reach
 from geoloc.spacetime.coefficient_network import NetworkShape
 from geoloc.spacetime.ensemble import Ensemble, fit_ensemble, series_at
 from geoloc.spacetime.eof import EofBasis, eof_basis
@@ -71,7 +70,7 @@ class Prediction:
         Raises:
             ConfigError: the level is not in (0, 1).
         """
-        return _normal_reach(level) * self.variance.sqrt()
+        return normal_reach(level) * self.variance.sqrt()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -202,29 +201,6 @@ def fit_space_time(stations: Stations, components: int, settings: ModelSettings)
         structure=fit_structure(variogram),
     )
     return replace(model, inflation=model.measured_inflation())
-
-
-def interval_coverage(
-    error: Float64[Tensor, "place time"], variance: Float64[Tensor, "place time"], level: float
-) -> float:
-    """The share of errors within normal intervals of that probability.
-
-    Args:
-        error: estimate minus truth.
-        variance: that is claimed for it.
-        level: probability of the intervals.
-
-    Raises:
-        ConfigError: the level is not in (0, 1).
-    """
-    within = error.abs() <= _normal_reach(level) * variance.sqrt()
-    return float(within.double().mean())
-
-
-def _normal_reach(level: float) -> float:
-    if not 0.0 < level < 1.0:
-        raise ConfigError(f"the level of an interval lies in (0, 1), not {level}")
-    return NormalDist().inv_cdf(0.5 + level / 2.0)
 
 
 def _on_bases(error: Tensor, basis: EofBasis) -> Tensor:

@@ -177,6 +177,18 @@ def test_a_mean_that_is_torn_is_told_in_one_line(
     assert "mean.npz cannot be read" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_note_of_the_field_that_lacks_a_key_is_told_in_one_line(
+    run: Path, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Path(shutil.copytree(run / "diffusion", tmp_path / "model"))
+    about = json.loads((model / "field.json").read_text())
+    del about["south_first"]
+    (model / "field.json").write_text(json.dumps(about))
+    words = ["--model", str(model), "--coarse", str(coarse_of(source, tmp_path / "coarse.npz"))]
+    assert main(["downscale", *words, "--out", str(tmp_path / "out.npz")]) == 2
+    assert "south_first missing" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_an_older_field_is_not_told_of_a_downscaler_that_came_half_way(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

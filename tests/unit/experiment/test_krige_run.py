@@ -370,6 +370,19 @@ def test_a_table_that_has_the_columns_already_is_refused(tmp_path: Path) -> None
         krige_run.run_krige(section_of(few, (), KrigeConfig), out=tmp_path / "out", say=print)
 
 
+def test_too_few_places_to_compare_with_are_refused_before_anything_is_fitted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pvlib")
+    words = ["sampled.places=60", "sampled.stations=10"]
+    assert main(["krige", str(SMOKE), *words, "--out", str(tmp_path / "all")]) == 0
+    held_out = result_of(tmp_path / "all")["scores"]["held_out"]["count"]
+    # all but two of the places that the field covers
+    words = ["sampled.places=60", f"sampled.stations={10 + held_out - 2}"]
+    assert main(["krige", str(SMOKE), *words, "--out", str(tmp_path / "few")]) == 2
+    assert "3 at least must be left" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_the_smoke_settings_know_the_truth_at_other_places(tmp_path: Path) -> None:
     pytest.importorskip("pvlib")
     out = tmp_path / "out"

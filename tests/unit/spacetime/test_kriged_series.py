@@ -86,3 +86,19 @@ def test_a_trend_is_not_taken_for_a_field_that_any_part_of_it_tells(seed):
     assert float(error.square().mean().sqrt()) < 0.5
     # of the order of the errors, not of rounding
     assert 0.3 < float(kriged.variance.mean() / error.square().mean()) < 3.0
+
+
+def test_noise_about_a_trend_is_a_nugget_however_far_beyond_the_data_its_sill_lies():
+    generator = torch.Generator().manual_seed(3)
+    places = 500.0 * torch.rand((200, 2), generator=generator, dtype=torch.float64)
+    values = places @ torch.tensor([[0.02, 0.01], [0.005, -0.02]], dtype=torch.float64)
+    values = values + 0.5 * torch.randn((200, 2), generator=generator, dtype=torch.float64)
+    sites = Sites(places=places, covariates=places.new_empty((200, 0)), metric="euclidean")
+    known, rows = Stations(sites=sites, values=values), torch.arange(200)
+    found = fit_structure(mean_variogram(known.at(rows[:140]), LagBins.even(25, 300.0)))
+    # the noise's variance is 0.25, and a millionth of the extrapolated sill is more
+    assert 0.2 < found.nugget < 0.3 < 1e-6 * found.sill
+    kriged = krige_series(known.at(rows[:140]), sites.at(rows[140:]), found)
+    error = kriged.value - values[140:]
+    # smoother than shape 1.5, whose estimates err by 0.55
+    assert float(error.square().mean().sqrt()) < 0.5

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from geoloc.errors import ConfigError
-from geoloc.geostatistics import LagBins
+from geoloc.geostatistics import LagBins, interval_coverage
 from geoloc.spacetime import (
     FitSettings,
     ModelSettings,
@@ -15,7 +15,6 @@ from geoloc.spacetime import (
     Stations,
     fit_space_time,
     fit_structure,
-    interval_coverage,
     krige_series,
     mean_variogram,
 )
@@ -94,17 +93,6 @@ def test_without_kriging_the_networks_stand_alone():
     torch.testing.assert_close(found.variance, error.expand_as(found.variance))
     said = model.ensemble.series(asked.sites)
     torch.testing.assert_close(found.spread, said.std(dim=0))
-
-
-def test_coverage_counts_normal_errors():
-    generator = torch.Generator().manual_seed(0)
-    error = 3.0 * torch.randn((200, 500), generator=generator, dtype=torch.float64)
-    variance = torch.full_like(error, 9.0)
-    for level in (0.5, 0.9, 0.99):
-        assert interval_coverage(error, variance, level) == pytest.approx(level, abs=0.005)
-    for level in (0.0, 1.0):
-        with pytest.raises(ConfigError, match="level"):
-            interval_coverage(error, variance, level)
 
 
 def test_refuses_an_unknown_choice():
