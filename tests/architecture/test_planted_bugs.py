@@ -36,5 +36,5 @@ def test_lines_stand_once_and_tests_are_there(mutate: ModuleType, path: Path) ->
 
 
 def test_a_line_that_has_gone_is_told(mutate: ModuleType) -> None:
-    with pytest.raises(SystemExit, match="must stand once in errors.py"):
+    with pytest.raises(SystemExit, match=r"must stand once in errors\.py"):
         mutate.read_mutations("a bug\nerrors.py | unit/test_errors.py\n- no such line\n+ pass")
